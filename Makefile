@@ -1,0 +1,72 @@
+# `make` alone lists what there is. Needs Python 3.11 or newer and a package index; everything else is put into .venv.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SERVE := $(VENV)/installed-serve
+DEV := $(VENV)/installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: serve
+serve: $(SERVE) ## prepare the example models and serve them on 127.0.0.1:8001
+	@$(BIN)/python examples/prepare.py
+	@exec $(BIN)/ortolan serve examples/models $(ARGS)
+
+.PHONY: test
+test: $(DEV) ## run the tests (ARGS="-k engine -x" goes to pytest)
+	@$(BIN)/python -m pytest --quiet $(ARGS)
+
+.PHONY: acceptance
+acceptance: $(DEV) ## check what a user is promised, on the example models and a real server
+	@$(BIN)/python examples/prepare.py
+	@$(BIN)/python tests/acceptance/run.py $(ARGS)
+
+.PHONY: lint
+lint: $(DEV) ## check style, types, generated stubs and protos
+	@echo "ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@echo "mypy" && $(BIN)/mypy
+	@echo "protos" && $(BIN)/python protos/generate.py --check && $(BIN)/buf lint protos
+
+.PHONY: format
+format: $(DEV) ## format the code and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix-only . ; $(BIN)/ruff format .
+
+.PHONY: proto
+proto: $(DEV) ## generate the stubs beside the .proto files
+	@$(BIN)/python protos/generate.py
+
+.PHONY: bench
+bench: $(DEV) ## measure a served model against the same model in process
+	@$(BIN)/python examples/prepare.py
+	@$(BIN)/python benchmarks/infer.py $(ARGS)
+
+.PHONY: clean
+clean: ## remove everything that make made
+	@rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis examples/models examples/inputs
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. A change of pyproject.toml installs again.
+
+$(VENV)/made:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) scripts/make_venv.py $(VENV)
+	@touch $@
+
+$(SERVE): pyproject.toml | $(VENV)/made
+	@echo "installing the server into $(VENV) (once; a minute or so)"
+	@$(PIP) install --quiet --editable '.[cpu]' --group examples
+	@touch $@
+
+$(DEV): pyproject.toml | $(VENV)/made
+	@echo "installing the server and the development tools into $(VENV) (once; two minutes or so)"
+	@$(PIP) install --quiet --editable '.[cpu]' --group dev
+	@touch $@ $(SERVE)

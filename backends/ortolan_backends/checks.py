@@ -1,0 +1,61 @@
+"""Checks that several backends share."""
+
+import sys
+from collections.abc import Iterable, Mapping
+
+from ortolan_backends.contract import Check, Outcome
+from ortolan_backends.errors import RuntimeConflict
+from ortolan_backends.runtime.trial import Trial, try_provider
+from ortolan_backends.runtime.wheel import capi_folder, require_one_wheel
+
+__all__ = ["check_session", "check_wheel", "failed", "judge_trial", "ok", "skipped"]
+
+
+def ok(looked_at: str, finding: str) -> Check:
+    return Check(looked_at, Outcome.OK, finding)
+
+
+def failed(looked_at: str, finding: str, mend: str) -> Check:
+    return Check(looked_at, Outcome.FAILED, finding, mend)
+
+
+def skipped(looked_at: Iterable[str], because: str) -> tuple[Check, ...]:
+    """For what an earlier failure makes meaningless."""
+    return tuple(Check(subject, Outcome.SKIPPED, f"not looked at: {because}") for subject in looked_at)
+
+
+def check_wheel(provider: str = "", library: str = "", extra: str = "") -> Check:
+    """Whether one ONNX Runtime wheel is installed and, if `library` is named, has that provider library.
+
+    `library` is the middle of its file's name (`cuda` in `libonnxruntime_providers_cuda.so`), `extra` the extra of
+    ours that brings a wheel with it.
+    """
+    try:
+        name, version = require_one_wheel()
+    except RuntimeConflict as error:
+        finding, _, mend = str(error).partition("; ")
+        return failed("wheel", finding, mend)
+    found = f"{name} {version}"
+    if not library:
+        return ok("wheel", found)
+    folder = capi_folder()
+    if folder is not None and (folder / _library_file(library)).is_file():
+        return ok("wheel", f"{found} has {provider}")
+    mend = f"pip uninstall -y {name} && pip install 'ortolan[{extra}]'"
+    return failed("wheel", f"{found} has no {provider}", mend)
+
+
+def check_session(provider: str, options: Mapping[str, str], mend: str) -> Check:
+    """Whether a tiny session opens and runs on the provider, in a subprocess."""
+    return judge_trial(try_provider(provider, options), mend)
+
+
+def judge_trial(trial: Trial, mend: str) -> Check:
+    return ok("session", trial.finding) if trial.ran else failed("session", trial.finding, mend)
+
+
+def _library_file(library: str) -> str:
+    if sys.platform == "win32":
+        return f"onnxruntime_providers_{library}.dll"
+    suffix = "dylib" if sys.platform == "darwin" else "so"
+    return f"libonnxruntime_providers_{library}.{suffix}"

@@ -1,0 +1,80 @@
+"""Errors of the backends. They know no transport and no server.
+
+    BackendError
+    ├── UnknownProvider        no such short name
+    ├── InvalidOption          an option that the provider does not take, or a bad value
+    ├── RuntimeConflict        none or several ONNX Runtime wheels in this environment
+    ├── OpenRefused            a session could not be opened at a rung
+    │   └── UnservableModel    no rung can help: the model itself is at fault
+    └── RunFailed              a run of an open session ended without a result
+        ├── InvalidInput       the caller's tensors are at fault; the session is fine
+        ├── OutOfMemory        the session is fine
+        ├── RunCancelled       the run was terminated on request
+        └── DeviceFailure      the session can no longer be trusted
+"""
+
+__all__ = [
+    "BackendError",
+    "DeviceFailure",
+    "InvalidInput",
+    "InvalidOption",
+    "OpenRefused",
+    "OutOfMemory",
+    "RunCancelled",
+    "RunFailed",
+    "RuntimeConflict",
+    "UnknownProvider",
+    "UnservableModel",
+]
+
+
+class BackendError(Exception):
+    """The base of all errors of this package."""
+
+
+class UnknownProvider(BackendError):
+    """No backend has that short name; the text lists those that are known."""
+
+
+class InvalidOption(BackendError):
+    """An option that the provider does not take, or a bad value; the text says what is allowed."""
+
+
+class RuntimeConflict(BackendError):
+    """None or several ONNX Runtime wheels are installed; the text has the pip line that mends it."""
+
+
+class OpenRefused(BackendError):
+    """A session could not be opened at a rung.
+
+    `stage` is where the attempt ended: `probe`, `attach`, `open`, `read` or `contract`.
+    """
+
+    def __init__(self, reason: str, *, stage: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.stage = stage
+
+
+class UnservableModel(OpenRefused):
+    """The model itself is at fault, so that no other rung can help."""
+
+
+class RunFailed(BackendError):
+    """A run ended without a result, and the reason fits none of the classes below."""
+
+
+class InvalidInput(RunFailed):
+    """The caller's tensors are at fault; the session is fine."""
+
+
+class OutOfMemory(RunFailed):
+    """Not enough memory for this run; the session is fine."""
+
+
+class RunCancelled(RunFailed):
+    """The run was terminated on request."""
+
+
+class DeviceFailure(RunFailed):
+    """The device or its driver failed; the session can no longer be trusted."""

@@ -1,0 +1,74 @@
+"""What an exception of ONNX Runtime means.
+
+Types where ONNX Runtime has them, else its texts: `Fail` alone stands for a bad shape as well as for no
+memory. The texts were read off real failures of versions 1.24 to 1.32 on CPU, OpenVINO and CUDA libraries.
+"""
+
+import re
+
+from ortolan_backends.errors import (
+    DeviceFailure,
+    InvalidInput,
+    OpenRefused,
+    OutOfMemory,
+    RunCancelled,
+    RunFailed,
+    UnservableModel,
+)
+from ortolan_backends.runtime.ort import onnxruntime
+
+__all__ = ["classify_open", "classify_run", "plain"]
+
+_state = onnxruntime.capi.onnxruntime_pybind11_state
+
+_BAD_MODEL = (_state.NoSuchFile, _state.InvalidProtobuf, _state.InvalidGraph)
+_DEVICE_TYPES = tuple(getattr(_state, name) for name in ("EPFail", "EngineError", "DeviceReset") if hasattr(_state, name))
+
+_CANCELLED = re.compile(r"terminate flag being set", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"Failed to allocate memory|bfc_arena|bad_alloc|out of memory|bad allocation", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"CUDA failure \d+|CUBLAS_STATUS|CUBLAS failure|CUDNN_STATUS|CUDNN failure|device (was )?(lost|removed)",
+    re.IGNORECASE,
+)
+# What a cause is wrapped in: it stands behind the last of each.
+_WRAPPERS = (
+    re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : "),
+    re.compile(r"\[OpenVINO-EP\] "),
+)
+_PLACE = re.compile(r"Exception from \S+:\d+:$|Check '.*' failed at \S+:\d+:$")
+_MESSAGE_LIMIT = 600
+
+
+def classify_run(error: Exception) -> RunFailed:
+    """The error of a run in our terms; the text is ONNX Runtime's, without its prefix."""
+    text = plain(str(error)) or type(error).__name__
+    if _CANCELLED.search(text):
+        return RunCancelled(text)
+    if _NO_MEMORY.search(text):
+        return OutOfMemory(text)
+    if isinstance(error, _DEVICE_TYPES) or _DEVICE.search(text):
+        return DeviceFailure(text)
+    if isinstance(error, (_state.InvalidArgument, ValueError)):
+        return InvalidInput(text)
+    return RunFailed(text)
+
+
+def classify_open(error: Exception, *, stage: str, log: str) -> OpenRefused:
+    """The error of opening a session in our terms; `log` is the telling message of ONNX Runtime's log."""
+    log = plain(log)
+    text = plain(str(error)) or type(error).__name__
+    if isinstance(error, _BAD_MODEL):
+        return UnservableModel(text, stage=stage)
+    # "Provider configuration is not supported" is all that attach says: the log knows the library.
+    reason = f"{text} ({log})" if log and log not in text else text
+    return OpenRefused(reason, stage=stage)
+
+
+def plain(text: str) -> str:
+    """A message of ONNX Runtime as one line that tells the cause: without the C++ signatures and source places
+    that it is wrapped in, and without the stack trace that CUDA builds append."""
+    for wrapper in _WRAPPERS:
+        text = wrapper.split(text)[-1]
+    lines = [line.strip() for line in text.split("Stacktrace:", 1)[0].splitlines()]
+    told = " ".join(line for line in lines if line and not _PLACE.match(line))
+    return told if len(told) <= _MESSAGE_LIMIT else told[: _MESSAGE_LIMIT - 1] + "…"

@@ -1,0 +1,91 @@
+"""A model file as a session opens it: every node with a name of its own.
+
+ONNX Runtime reports assignments by node name, and names may be empty or doubled. Such models are given
+names and opened from memory; the others from their file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from ortolan_backends.errors import UnservableModel
+
+__all__ = ["ModelFile", "read_model", "walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """`proto` has no external data loaded; `source` is what ONNX Runtime opens, a path or the bytes."""
+
+    path: Path
+    proto: onnx.ModelProto
+    source: str | bytes
+
+    @property
+    def unranked(self) -> frozenset[str]:
+        """Inputs and outputs whose rank the model leaves open."""
+        declared = (*self.proto.graph.input, *self.proto.graph.output)
+        return frozenset(
+            info.name
+            for info in declared
+            if info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
+        )
+
+
+def read_model(path: Path) -> ModelFile:
+    """Reads a model and names its nodes. Raises UnservableModel when the file is not an ONNX model."""
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except (DecodeError, OSError, ValueError) as error:
+        raise UnservableModel(f"{path.name} is not a readable ONNX model: {error}", stage="open") from error
+    if not proto.graph.node and not proto.graph.output:
+        raise UnservableModel(f"{path.name} is not an ONNX model: it has no nodes and no outputs", stage="open")
+    source: str | bytes = str(path)
+    if _name_nodes(proto.graph):
+        source = proto.SerializeToString()
+    return ModelFile(path, proto, source)
+
+
+def walk(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node, those of control-flow bodies behind their owner."""
+    for node in graph.node:
+        yield node
+        for body in bodies(node):
+            yield from walk(body)
+
+
+def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs a control-flow node holds."""
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def _name_nodes(graph: onnx.GraphProto) -> bool:
+    """Gives a name to every node that has none or shares it; says whether anything changed."""
+    nodes = list(walk(graph))
+    taken = {node.name for node in nodes}
+    seen: set[str] = set()
+    changed = False
+    for node in nodes:
+        if not node.name or node.name in seen:
+            node.name = _free_name(node, taken)
+            taken.add(node.name)
+            changed = True
+        seen.add(node.name)
+    return changed
+
+
+def _free_name(node: onnx.NodeProto, taken: set[str]) -> str:
+    """After the operator and what it makes, which is what a reader of the model would look for."""
+    made = next((output for output in node.output if output), "")
+    stem = f"{node.op_type}:{made}" if made else node.op_type
+    name, number = stem, 2
+    while name in taken:
+        name, number = f"{stem}:{number}", number + 1
+    return name

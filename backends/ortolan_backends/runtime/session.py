@@ -1,0 +1,188 @@
+"""An open ONNX Runtime session: opened at a rung, run, described."""
+
+import ctypes
+import threading
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortolan_backends.contract import Backend
+from ortolan_backends.options import ProviderOptions
+from ortolan_backends.runtime.failures import classify_open, classify_run
+from ortolan_backends.runtime.log import LogLine, RuntimeLog
+from ortolan_backends.runtime.model import ModelFile
+from ortolan_backends.runtime.ort import onnxruntime
+
+__all__ = ["OpenRung", "RunHandle", "Session", "TensorInfo", "open_session"]
+
+Array = NDArray[np.generic]
+
+_BFLOAT16 = "tensor(bfloat16)"
+_ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
+_FATAL = 4
+# Spinning threads cost twenty times the CPU per request at low load; the cpu backend can switch it on.
+_DEFAULTS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
+_session_numbers = count(1)
+# Provider libraries that fail to load write to the log of no session: one opening at a time tells them apart.
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRung:
+    """A provider with its options, as a session takes it."""
+
+    backend: Backend
+    options: ProviderOptions
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output as ONNX Runtime declares it."""
+
+    name: str
+    onnx_type: str
+    """E.g. `tensor(float)` or `seq(map(int64,tensor(float)))`."""
+    shape: tuple[int | str | None, ...] | None
+    """A text is a symbol, None a dimension that has no name; both may vary. None for all: any rank."""
+    memory: str = "Cpu"
+    """ONNX Runtime's name of the memory it lives in."""
+
+
+class RunHandle:
+    """Stops one run from another thread: between nodes, not inside a kernel or a fused subgraph."""
+
+    __slots__ = ("options",)
+
+    def __init__(self) -> None:
+        self.options = onnxruntime.RunOptions()
+        # A failed run raises with the same text; a caller's bad input is no line for our log.
+        self.options.log_severity_level = _FATAL
+
+    def terminate(self) -> None:
+        """Before the run it makes the run fail at once; after it, nothing."""
+        self.options.terminate = True
+
+
+class Session:
+    """A session and what can be asked of it. Runs may be made from several threads at once."""
+
+    def __init__(self, session: Any, model: ModelFile) -> None:  # noqa: ANN401 - onnxruntime has no types
+        self._session = session
+        native = session._sess  # noqa: SLF001 - memory infos have no public way before 1.32
+        self.inputs = _tensors(session.get_inputs(), native.input_meminfos, model.unranked)
+        self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)
+        self._bfloat16_inputs = {tensor.name for tensor in self.inputs if tensor.onnx_type == _BFLOAT16}
+        self._bfloat16_outputs = {tensor.name for tensor in self.outputs if tensor.onnx_type == _BFLOAT16}
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """As ONNX Runtime lists them. Not a proof that any of them has a node."""
+        return tuple(self._session.get_providers())
+
+    @property
+    def provider_options(self) -> Mapping[str, Mapping[str, str]]:
+        """Options by provider, as read back from the session."""
+        return dict(self._session.get_provider_options())
+
+    def assigned_subgraphs(self) -> list[Any]:
+        """ONNX Runtime's record of what it assigned at partitioning."""
+        return list(self._session.get_provider_graph_assignment_info())
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
+        """Runs the model: arrays by input name in, arrays in the order of `outputs` out.
+
+        BF16 tensors are uint16 arrays of the same bits; BYTES tensors are object arrays of `str`. Inputs are
+        read in place where ONNX Runtime can (C-contiguous), and are not kept after the run. Raises a
+        subclass of `ortolan_backends.errors.RunFailed`.
+        """
+        try:
+            if self._bfloat16_inputs or self._bfloat16_outputs:
+                return self._run_values(feeds, outputs, handle)
+            arrays: list[Array] = self._session.run(outputs, feeds, handle.options)
+        except Exception as error:
+            raise classify_run(error) from error
+        return arrays
+
+    def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
+        """`run()` for models with BF16, which numpy does not know."""
+        values = {name: self._value(name, array) for name, array in feeds.items()}
+        results = self._session.run_with_ort_values(list(outputs), values, handle.options)
+        return [
+            _bfloat16_bits(value) if name in self._bfloat16_outputs else value.numpy()
+            for name, value in zip(outputs, results, strict=True)
+        ]
+
+    def _value(self, name: str, array: Array) -> Any:  # noqa: ANN401 - onnxruntime has no types
+        if name in self._bfloat16_inputs:
+            contiguous = np.ascontiguousarray(array)
+            return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, _ONNX_BFLOAT16)
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -> tuple[Session, list[LogLine]]:
+    """Opens `model` on the first of `rungs`, with the others as fallback for single nodes.
+
+    A lower rung that cannot be attached is left out: it is a fallback, not what was asked for. Returns the
+    session and what ONNX Runtime logged meanwhile. Raises OpenRefused, whose stage says where it ended.
+    """
+    with _opening, log.capture() as lines:
+        stage = "attach"
+        try:
+            options = _session_options(model, rungs)
+            stage = "open"
+            session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
+            failure, failed_stage = error, stage
+        else:
+            return session, lines
+    raise classify_open(failure, stage=failed_stage, log=_telling(lines)) from failure
+
+
+def _session_options(model: ModelFile, rungs: Sequence[OpenRung]) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    options = onnxruntime.SessionOptions()
+    options.logid = f"session-{next(_session_numbers)}"
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # A model opened from bytes has no folder of its own.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
+    first, *lower = rungs
+    first.backend.attach(options, first.options)
+    for rung in lower:
+        with suppress(Exception):
+            rung.backend.attach(options, rung.options)
+    for key, value in _DEFAULTS.items():
+        with suppress(RuntimeError):
+            options.get_session_config_entry(key)  # raises unless a backend has set it
+            continue
+        options.add_session_config_entry(key, value)
+    return options
+
+
+def _telling(lines: Sequence[LogLine]) -> str:
+    """The message that explains a failure: the first error, else the first warning."""
+    for severities in ("EF", "W"):
+        for line in lines:
+            if line.severity in severities:
+                return line.text
+    return ""
+
+
+def _tensors(declared: Sequence[Any], memories: Sequence[Any], unranked: Set[str]) -> tuple[TensorInfo, ...]:
+    # ONNX Runtime shows an unknown rank as [], as it does a scalar: the model tells them apart.
+    return tuple(
+        TensorInfo(node.name, node.type, None if node.name in unranked else tuple(node.shape), memory.name)
+        for node, memory in zip(declared, memories, strict=True)
+    )
+
+
+def _bfloat16_bits(value: Any) -> NDArray[np.uint16]:  # noqa: ANN401 - onnxruntime has no types
+    shape = tuple(value.shape())
+    size = int(np.prod(shape, dtype=np.int64))
+    if size == 0:
+        return np.empty(shape, np.uint16)
+    pointer = ctypes.cast(value.data_ptr(), ctypes.POINTER(ctypes.c_uint16))
+    return np.ctypeslib.as_array(pointer, (size,)).copy().reshape(shape)

@@ -1,0 +1,23 @@
+"""The connection: where to, how large a message, and how a server that hangs is found out."""
+
+import grpc
+
+__all__ = ["MAX_MESSAGE_BYTES", "open_channel"]
+
+MAX_MESSAGE_BYTES = 2**31 - 1
+"""The most gRPC can carry: by default the server's limit decides."""
+
+# A server that hangs keeps its connection open: only pings find it out. The timeout is that of HTTP/2, since
+# `grpc.keepalive_timeout_ms` alone did nothing when it was measured.
+_KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.http2.ping_timeout_ms", 2_000))
+
+
+def open_channel(address: str, *, max_message_bytes: int) -> grpc.Channel:
+    """Connects at the first call, not now. Raises ValueError for what is no address."""
+    if "://" in address or (":" not in address.rpartition("]")[2] and not address.startswith("unix:")):
+        raise ValueError(f"an address is HOST:PORT or unix:PATH, not {address!r}")
+    sizes = (
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+    )
+    return grpc.insecure_channel(address, options=[*_KEEPALIVE, *sizes])

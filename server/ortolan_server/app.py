@@ -1,0 +1,101 @@
+"""Builds everything from settings: the one place where the parts meet."""
+
+import socket
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import structlog
+
+from ortolan_backends.catalog import Catalog
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_backends.runtime.wheel import require_one_wheel
+from ortolan_server.chains.registry import Registry
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.states import State
+from ortolan_server.lifecycle.version import ModelVersion
+from ortolan_server.repository import Repository
+from ortolan_server.services.inference import InferenceService
+from ortolan_server.services.metadata import MetadataService
+from ortolan_server.services.reflection import HostFacts, ReflectionService
+from ortolan_server.services.repository import RepositoryService
+from ortolan_server.services.statistics import StatisticsService
+from ortolan_server.settings import Settings
+from ortolan_server.transport.health import Health
+from ortolan_server.transport.pools import CallPool
+from ortolan_server.transport.server import GrpcServer
+
+__all__ = ["App"]
+
+log = structlog.get_logger()
+
+_HEALTH_THREADS = 8
+
+
+class App:
+    """A server with its models. Building binds nothing and loads nothing."""
+
+    def __init__(self, settings: Settings, repository: Repository, runtime_log: RuntimeLog) -> None:
+        package, runtime_version = require_one_wheel()
+        ours = version("ortolan")
+        registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded)
+        self.manager = ModelManager(repository, registry, drain_timeout_s=settings.drain_timeout_s)
+        metadata = MetadataService(
+            self.manager, registry, version=ours, ready_when_empty=settings.ready_when_empty
+        )
+        facts = HostFacts(ours, runtime_version, package, socket.gethostname(), datetime.now(UTC))
+        self._settings = settings
+        self._health = Health(self.manager, metadata, CallPool(_HEALTH_THREADS, "health"))
+        self._server = GrpcServer(
+            settings,
+            health=self._health,
+            inference=InferenceService(self.manager, settings.default_deadline_s),
+            metadata=metadata,
+            repository=RepositoryService(self.manager, control_allowed=settings.control_allowed),
+            statistics=StatisticsService(self.manager),
+            reflection=ReflectionService(self.manager, registry, settings, facts),
+        )
+
+    def start(self) -> str:
+        """Listens, then loads every model. Returns the address. Raises InvalidConfig."""
+        address = self._server.start()
+        if not self._settings.is_loopback:
+            log.warning(
+                "listening_beyond_loopback",
+                address=address,
+                text="anyone who reaches this address can use the models: there is no TLS and no authentication",
+            )
+        log.info("server_listening", address=address)
+        self.manager.subscribe(_log_change)
+        self._health.follow()
+        self.manager.load_all()
+        return address
+
+    def stop(self) -> None:
+        """Drains: takes nothing new, finishes what is in flight, closes."""
+        log.info("server_draining", timeout_s=self._settings.drain_timeout_s)
+        self._server.stop(self._settings.drain_timeout_s)
+        self.manager.stop(0.0)
+        log.info("server_stopped")
+
+
+def _log_change(version: ModelVersion) -> None:
+    """The verdict of every load, and every other change of a version."""
+    event: dict[str, object] = {"model": version.model, "version": version.version}
+    report = version.report
+    if report is not None and version.state in (State.READY, State.DEGRADED):
+        event |= {
+            "provider": report.provider,
+            "rung": report.rung,
+            "verdict": str(report.verdict.state),
+            "load_s": round(version.load_s, 3),
+        }
+    if version.state is State.READY:
+        log.info("model_ready", **event)
+        for warning in report.verdict.warnings if report else ():
+            log.warning("model_mixed", text=warning, **event)
+    elif version.state is State.DEGRADED:
+        log.warning("model_degraded", reason=version.reason, **event)
+    elif version.state is State.FAILED:
+        log.error("model_failed", reason=version.reason, **event)
+    else:
+        log.info(f"model_{version.state.lower()}", **event)

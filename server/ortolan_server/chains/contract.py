@@ -1,0 +1,123 @@
+"""The contract of a model and its judgement: pure functions of the assignment."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from ortolan_backends.runtime.assignment import Assignment
+
+__all__ = ["CPU", "Contract", "Verdict", "VerdictState", "judge"]
+
+CPU = "CPUExecutionProvider"
+
+# Where the arithmetic of common models is: left on a lower rung they decide the speed.
+_HEAVY = frozenset(
+    {
+        "Attention",
+        "Conv",
+        "ConvInteger",
+        "ConvTranspose",
+        "Einsum",
+        "FusedConv",
+        "FusedMatMul",
+        "GRU",
+        "Gemm",
+        "LSTM",
+        "MatMul",
+        "MatMulInteger",
+        "MatMulNBits",
+        "MultiHeadAttention",
+        "QAttention",
+        "QLinearConv",
+        "QLinearMatMul",
+        "RNN",
+    }
+)
+
+
+class VerdictState(StrEnum):
+    """KEPT: the contract is satisfied. DEGRADED: it is not, and it serves all the same, as its owner
+    allowed. BROKEN: it does not serve."""
+
+    KEPT = "KEPT"
+    DEGRADED = "DEGRADED"
+    BROKEN = "BROKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What the owner of a model demands of its assignment."""
+
+    providers: Mapping[str, str]
+    """Providers that keep it: short name → ONNX Runtime's name."""
+    node_share: float
+    """Least share of nodes on them, in [0, 1], shape operators not counted."""
+    forbid_on_cpu: frozenset[str] = frozenset()
+    """Operator types."""
+    otherwise: Literal["fail", "degrade"] = "fail"
+    implied: bool = False
+    """No [require] was written: rung 1 or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reasons` say why the contract is not kept; `warnings` are worth knowing all the same."""
+
+    state: VerdictState
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """Reasons, else warnings, on one line."""
+        return "; ".join(self.reasons or self.warnings)
+
+
+def judge(assignment: Assignment, contract: Contract, provider: str) -> Verdict:
+    """Holds the assignment of a session against the contract.
+
+    `provider` is the serving rung's, by short name. The state is KEPT or BROKEN: whether a broken
+    contract serves all the same is decided once all rungs were tried.
+    """
+    reasons = []
+    wanted = ", ".join(contract.providers)
+    if provider not in contract.providers:
+        reasons.append(f"it would run on {provider}, and the contract wants {wanted}")
+    share = assignment.node_share(contract.providers.values())
+    if share < contract.node_share:
+        reasons.append(
+            f"{share:.1%} of the nodes are on {wanted}, and the contract wants at least {contract.node_share:.1%}"
+        )
+    on_cpu = Counter(
+        node.op_type
+        for node in assignment.nodes
+        if node.provider == CPU and node.op_type in contract.forbid_on_cpu
+    )
+    if on_cpu:
+        reasons.append(f"on the CPU, where the contract forbids them: {_counts(on_cpu)}")
+    if reasons:
+        return Verdict(VerdictState.BROKEN, tuple(reasons))
+    return Verdict(VerdictState.KEPT, warnings=_warnings(assignment, contract))
+
+
+def _warnings(assignment: Assignment, contract: Contract) -> tuple[str, ...]:
+    """Heavy operators that a contract without [require] let pass."""
+    if not contract.implied:
+        return ()
+    left = Counter(
+        (node.op_type, node.provider)
+        for node in assignment.nodes
+        if node.provider not in contract.providers.values() and node.op_type in _HEAVY
+    )
+    by_provider: dict[str, Counter[str]] = {}
+    for (operator, provider), number in left.items():
+        by_provider.setdefault(provider, Counter())[operator] = number
+    return tuple(
+        f"heavy operators left to {provider}: {_counts(operators)}" for provider, operators in by_provider.items()
+    )
+
+
+def _counts(operators: Counter[str]) -> str:
+    return ", ".join(f"{number} {operator}" for operator, number in operators.most_common())

@@ -1,0 +1,193 @@
+"""The climb: one attempt per rung, from the top, until a session keeps the contract."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ortolan_backends.contract import Availability, Probe
+from ortolan_backends.errors import OpenRefused, UnservableModel
+from ortolan_backends.runtime.assignment import Assignment, read_assignment
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_backends.runtime.model import ModelFile
+from ortolan_backends.runtime.session import OpenRung, Session, open_session
+from ortolan_server.chains.contract import Contract, Verdict, VerdictState, judge
+
+__all__ = ["Attempt", "AttemptOutcome", "Chain", "ChainReport", "Climb", "Rung"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One entry of a chain."""
+
+    name: str
+    """The provider's short name."""
+    declared: dict[str, str]
+    """Its options as written, as text."""
+    opening: OpenRung
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a model's owner asked for."""
+
+    rungs: tuple[Rung, ...]
+    contract: Contract
+
+    def __str__(self) -> str:
+        return ", ".join(rung.name for rung in self.rungs)
+
+
+class AttemptOutcome(StrEnum):
+    OPENED = "OPENED"
+    REFUSED = "REFUSED"
+    NOT_NEEDED = "NOT_NEEDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How opening at one rung ended."""
+
+    rung: int
+    """1 is the top."""
+    provider: str
+    outcome: AttemptOutcome
+    stage: str = ""
+    """Where a refused attempt ended: `probe`, `attach`, `open`, `read` or `contract`."""
+    reason: str = ""
+    seconds: float = 0.0
+    log: tuple[str, ...] = ()
+    """ONNX Runtime's lines during the attempt, warnings and worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """All that the climb found out. Without a session the model is not served."""
+
+    chain: Chain
+    attempts: tuple[Attempt, ...]
+    verdict: Verdict
+    session: Session | None = None
+    assignment: Assignment | None = None
+    rung: int = 0
+    """The serving rung; 0: none."""
+
+    @property
+    def provider(self) -> str:
+        """The serving rung's provider by short name; empty: none."""
+        return self.chain.rungs[self.rung - 1].name if self.rung else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    number: int
+    session: Session
+    assignment: Assignment
+    verdict: Verdict
+
+
+class Climb:
+    """Opens one model on one chain. Use once."""
+
+    def __init__(self, chain: Chain, probe: Callable[[str], Probe], log: RuntimeLog) -> None:
+        self._chain = chain
+        self._probe = probe
+        self._log = log
+        self._attempts: list[Attempt] = []
+
+    def run(self, model: ModelFile) -> ChainReport:
+        """Tries the rungs in order. Never raises for what a rung or a model can do: the report says it."""
+        fallback: _Opened | None = None
+        try:
+            for number in range(1, len(self._chain.rungs) + 1):
+                opened = self._attempt(number, model)
+                if opened and opened.verdict.state is VerdictState.KEPT:
+                    return self._report(opened, opened.verdict)
+                fallback = fallback or opened
+        except UnservableModel as error:
+            return self._broken((error.reason,))
+        if fallback and self._chain.contract.otherwise == "degrade":
+            return self._report(fallback, self._degraded(fallback))
+        return self._broken(_refusals(self._attempts))
+
+    def _attempt(self, number: int, model: ModelFile) -> _Opened | None:
+        """One rung with those below it; None when it has no session to offer."""
+        rung = self._chain.rungs[number - 1]
+        start = time.monotonic()
+        log: tuple[str, ...] = ()
+        opened: _Opened | None = None
+        try:
+            self._require_available(rung)
+            below = [other.opening for other in self._chain.rungs[number - 1 :]]
+            session, lines = open_session(model, below, self._log)
+            log = tuple(line.text for line in lines if line.is_problem)
+            opened = self._read(number, rung, session, model)
+            if opened.verdict.state is not VerdictState.KEPT:
+                raise OpenRefused("; ".join(opened.verdict.reasons), stage="contract")
+        except OpenRefused as error:
+            self._note(rung, number, AttemptOutcome.REFUSED, start, error.stage, error.reason, log)
+            if isinstance(error, UnservableModel):
+                raise
+            return opened
+        self._note(rung, number, AttemptOutcome.OPENED, start, "", "", log)
+        return opened
+
+    def _require_available(self, rung: Rung) -> None:
+        found = self._probe(rung.name)
+        if found.availability is Availability.UNAVAILABLE:
+            mend = f" ({found.mend})" if found.mend else ""
+            raise OpenRefused(f"{found.reason}{mend}", stage="probe")
+
+    def _read(self, number: int, rung: Rung, session: Session, model: ModelFile) -> _Opened:
+        compiling = [other.opening.backend.provider for other in self._chain.rungs if other.opening.backend.compiles]
+        assignment = read_assignment(session, model, compiling)
+        provider = rung.opening.backend.provider
+        if assignment.nodes and not assignment.count(provider):
+            takers = ", ".join(f"{len(share.nodes)} on {share.provider}" for share in assignment.shares)
+            raise OpenRefused(f"ONNX Runtime gave {provider} none of the model's nodes: {takers}", stage="read")
+        return _Opened(number, session, assignment, judge(assignment, self._chain.contract, rung.name))
+
+    def _note(  # noqa: PLR0913 - the fields of an attempt
+        self,
+        rung: Rung,
+        number: int,
+        outcome: AttemptOutcome,
+        start: float,
+        stage: str,
+        reason: str,
+        log: tuple[str, ...],
+    ) -> None:
+        self._attempts.append(Attempt(number, rung.name, outcome, stage, reason, time.monotonic() - start, log))
+
+    def _degraded(self, opened: _Opened) -> Verdict:
+        """The verdict of a session that serves although its contract is broken."""
+        above = _refusals([attempt for attempt in self._attempts if attempt.rung < opened.number])
+        return Verdict(VerdictState.DEGRADED, (*above, *opened.verdict.reasons))
+
+    def _report(self, opened: _Opened, verdict: Verdict) -> ChainReport:
+        tried = {attempt.rung for attempt in self._attempts}
+        rest = [
+            Attempt(number, rung.name, AttemptOutcome.NOT_NEEDED)
+            for number, rung in enumerate(self._chain.rungs, 1)
+            if number not in tried
+        ]
+        attempts = [_serving(attempt) if attempt.rung == opened.number else attempt for attempt in self._attempts]
+        return ChainReport(
+            self._chain, (*attempts, *rest), verdict, opened.session, opened.assignment, opened.number
+        )
+
+    def _broken(self, reasons: tuple[str, ...]) -> ChainReport:
+        return ChainReport(self._chain, tuple(self._attempts), Verdict(VerdictState.BROKEN, reasons))
+
+
+def _serving(attempt: Attempt) -> Attempt:
+    """The attempt whose session serves, its contract kept or not: the verdict says which."""
+    return Attempt(attempt.rung, attempt.provider, AttemptOutcome.OPENED, "", "", attempt.seconds, attempt.log)
+
+
+def _refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:
+    return tuple(
+        f"rung {attempt.rung} ({attempt.provider}) refused at {attempt.stage}: {attempt.reason}"
+        for attempt in attempts
+        if attempt.outcome is AttemptOutcome.REFUSED
+    )

@@ -1,0 +1,73 @@
+"""What every command writes through: answers to stdout, complaints to stderr, JSON where asked."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+
+from ortolan_client import Client, OrtolanClientError
+
+__all__ = [
+    "BROKEN",
+    "FAILURE",
+    "USAGE",
+    "answers",
+    "complain",
+    "connect",
+    "message_dict",
+    "print_json",
+    "reported_errors",
+]
+
+FAILURE = 1
+USAGE = 2
+BROKEN = 3
+
+_PIPED_WIDTH = 120
+
+
+def answers() -> Console:
+    """The console of stdout: colours and the window's width on a terminal, plain text and 120 columns in a pipe."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # an old code page must not end a report with an exception
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=_PIPED_WIDTH if piped else None, highlight=False, soft_wrap=False)
+
+
+def complain(text: str) -> None:
+    """One line on stderr, never wrapped: it must survive a `grep`."""
+    Console(stderr=True, highlight=False).print(f"ortolan: {text}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def reported_errors(address: str) -> Iterator[None]:
+    """Turns an error of the client into one line on stderr and exit code 1."""
+    try:
+        yield
+    except OrtolanClientError as error:
+        complain(f"{address} answers {error}" if error.code != "UNAVAILABLE" else f"{address}: {error.message}")
+        raise typer.Exit(FAILURE) from error
+
+
+def connect(address: str, timeout_s: float) -> Client:
+    """A client; what is no address is a usage error."""
+    try:
+        return Client(address, timeout_s=timeout_s)
+    except ValueError as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from error
+
+
+def message_dict(message: Message) -> dict[str, object]:
+    """The message as `grpcurl` would print it, zeros and empty fields included."""
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def print_json(value: Mapping[str, object] | Sequence[object], *, indent: int | None = 2) -> None:
+    print(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False), flush=True)

@@ -1,0 +1,241 @@
+"""An assignment for people: what was asked for, what became of it, and why.
+
+Every line stands at 80 columns, and means the same without colours.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ortolan.v1 import provider_reflection_pb2 as pb
+
+__all__ = ["render_assignment", "render_summaries", "state_text", "verdict_text"]
+
+_GOOD, _DOUBTFUL, _BAD, _QUIET = "green", "yellow", "bold red", "dim"
+_STATES = {"READY": _GOOD, "DEGRADED": _DOUBTFUL, "FAILED": _BAD}
+_VERDICTS = {pb.Verdict.KEPT: _GOOD, pb.Verdict.DEGRADED: _DOUBTFUL, pb.Verdict.BROKEN: _BAD}
+_ATTEMPTS = {
+    pb.Attempt.OPENED: ("✓", _GOOD),
+    pb.Attempt.REFUSED: ("✗", _BAD),
+    pb.Attempt.NOT_NEEDED: ("·", _QUIET),
+}
+_LABEL_WIDTH = 9
+_NAME_WIDTH = 32  # longer names are folded
+_BAR_WIDTH = 10
+_NODES_NAMED = 8
+_LOG_LINES = 5
+
+
+def verdict_text(verdict: pb.Verdict.State.ValueType) -> Text:
+    if verdict == pb.Verdict.UNSPECIFIED:
+        return Text("-", _QUIET)
+    return Text(pb.Verdict.State.Name(verdict), _VERDICTS[verdict])
+
+
+def state_text(state: str) -> Text:
+    return Text(state, _STATES.get(state, _QUIET))
+
+
+def render_summaries(summaries: Iterable[pb.AssignmentSummary]) -> RenderableType:
+    """One row for each version, and below the table the reasons of those that have one."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_QUIET)
+    summaries = list(summaries)
+    longest = max((len(_name(summary.model, summary.version)) for summary in summaries), default=0)
+    table.add_column("MODEL", overflow="fold", no_wrap=longest <= _NAME_WIDTH)
+    for heading in ("STATE", "VERDICT", "SERVED BY", "RUNG"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("NODES", overflow="fold")
+    table.add_column("SHARE", justify="right", no_wrap=True)
+    reasons = Table.grid(padding=(0, 2, 0, 0))
+    for summary in summaries:
+        name = _name(summary.model, summary.version)
+        table.add_row(
+            Text(name, "bold"),
+            state_text(summary.state),
+            verdict_text(summary.verdict),
+            summary.serving_provider or Text("-", _QUIET),
+            _rung(summary),
+            _counts(summary.nodes) or Text("-", _QUIET),
+            f"{summary.node_share:.1%}" if summary.serving_rung else Text("-", _QUIET),
+        )
+        if summary.reason:
+            reasons.add_row(Text(name, "bold"), Text(summary.reason))
+    if not table.row_count:
+        return Text("no models", _QUIET)
+    return Group(table, Text(), reasons) if reasons.row_count else table
+
+
+def render_assignment(assignment: pb.Assignment) -> RenderableType:
+    """All of it, top to bottom: chain, contract, attempts, nodes, memory, options, verdict."""
+    sections = Table.grid(padding=(0, 2, 0, 0))
+    sections.add_column(style=_QUIET, width=_LABEL_WIDTH, no_wrap=True)
+    sections.add_column()
+    parts: list[tuple[str, list[RenderableType]]] = [
+        ("chain", _chain(assignment)),
+        ("contract", _contract(assignment)),
+        ("attempts", _attempts(assignment)),
+        ("nodes", _nodes(assignment)),
+        ("memory", _memory(assignment)),
+        ("options", _options(assignment)),
+        ("verdict", _verdict(assignment)),
+    ]
+    for label, lines in parts:
+        if lines:
+            sections.add_row(label, Group(*lines))
+    return Group(_headline(assignment), Text(), sections)
+
+
+def _name(model: str, version: str) -> str:
+    return f"{model}/{version}" if version else model
+
+
+def _rung(summary: pb.AssignmentSummary) -> Text:
+    rungs = len(summary.chain.split(",")) if summary.chain else 0
+    if not summary.serving_rung:
+        return Text("-", _QUIET)
+    return Text(f"{summary.serving_rung} of {rungs}", "" if summary.serving_rung == 1 else _DOUBTFUL)
+
+
+def _counts(numbers: Mapping[str, int]) -> str:
+    most_first = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {number}" for name, number in most_first)
+
+
+def _pairs(options: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(options.items()))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _headline(assignment: pb.Assignment) -> Text:
+    line = Text.assemble((_name(assignment.model, assignment.version) or "model", "bold"))
+    if assignment.state:
+        line.append("  ").append_text(state_text(assignment.state))
+    line.append("  ").append_text(verdict_text(assignment.verdict.state))
+    if assignment.serving_rung:
+        where = f"{assignment.serving_provider}, rung {assignment.serving_rung} of {len(assignment.chain)}"
+        line.append(f"  on {where}")
+    elif assignment.attempts:
+        line.append("  on none of its rungs")
+    if assignment.load_seconds:
+        line.append(f"  loaded in {assignment.load_seconds:.1f} s", _QUIET)
+    return line
+
+
+def _chain(assignment: pb.Assignment) -> list[RenderableType]:
+    width = max((len(rung.provider) for rung in assignment.chain), default=0)
+    return [
+        Text.assemble(
+            (f"{number} ", _QUIET),
+            (rung.provider.ljust(width), "bold" if number == assignment.serving_rung else ""),
+            (f"  {_pairs(rung.options)}" if rung.options else "", _QUIET),
+        )
+        for number, rung in enumerate(assignment.chain, 1)
+    ]
+
+
+def _contract(assignment: pb.Assignment) -> list[RenderableType]:
+    if not assignment.HasField("contract"):
+        return []
+    contract = assignment.contract
+    demands = [
+        f"at least {contract.node_share:.0%} of the nodes on {' or '.join(contract.providers)}",
+        f"never on the CPU: {', '.join(contract.forbid_on_cpu)}" if contract.forbid_on_cpu else "",
+        "otherwise serve as DEGRADED" if contract.otherwise == "degrade" else "otherwise fail",
+    ]
+    lines: list[RenderableType] = [Text("; ".join(demand for demand in demands if demand))]
+    if contract.implied:
+        lines.append(Text("(no [require] in model.toml: the first rung or nothing)", _QUIET))
+    return lines
+
+
+def _attempts(assignment: pb.Assignment) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    for attempt in assignment.attempts:
+        mark, style = _ATTEMPTS.get(attempt.outcome, ("?", _QUIET))
+        ending = {
+            pb.Attempt.OPENED: f"opened in {attempt.seconds:.1f} s",
+            pb.Attempt.REFUSED: f"refused at {attempt.stage} after {attempt.seconds:.1f} s",
+            pb.Attempt.NOT_NEEDED: "not needed",
+        }.get(attempt.outcome, "")
+        lines.append(Text.assemble((mark, style), f" {attempt.rung} {attempt.provider}  ", (ending, style)))
+        if attempt.reason:
+            lines.append(Padding(Text(attempt.reason), (0, 0, 0, 4), expand=False))
+        lines.extend(Padding(Text(line, _QUIET), (0, 0, 0, 4), expand=False) for line in attempt.log[:_LOG_LINES])
+        if len(attempt.log) > _LOG_LINES:
+            lines.append(
+                Padding(Text(f"and {len(attempt.log) - _LOG_LINES} more lines", _QUIET), (0, 0, 0, 4), expand=False)
+            )
+    return lines
+
+
+def _nodes(assignment: pb.Assignment) -> list[RenderableType]:
+    if not assignment.shares:
+        return []
+    table = Table.grid(padding=(0, 2, 0, 0))
+    lines: list[RenderableType] = [table]
+    for share in assignment.shares:
+        serving = share.provider == assignment.serving_provider
+        table.add_row(
+            Text(share.provider, "bold" if serving else ""),
+            _bar(share.node_share, _GOOD if serving else _DOUBTFUL),
+            Text(f"{share.node_share:.1%}", justify="right"),
+            Text(_number(share.nodes, "node"), justify="right"),
+            Text(_number(share.fragments, "fragment"), justify="right"),
+            Text("" if share.parameter_share < 0 else f"{share.parameter_share:.0%} of weights", justify="right"),
+        )
+    for share in assignment.shares:
+        lines.append(Text.assemble((f"{share.provider}: ", _QUIET), _counts(share.operators)))
+        left = [node for node in share.node_list if not node.shape_only]
+        if left and share.provider != assignment.serving_provider and assignment.serving_provider:
+            lines.append(Padding(Text(f"left there: {_named(left)}", _DOUBTFUL), (0, 0, 0, 2), expand=False))
+    if assignment.crossings >= 0:
+        tensors = _number(assignment.crossings, "tensor")
+        lines.append(Text(f"{tensors} cross{'es' if assignment.crossings == 1 else ''} between providers"))
+    if assignment.method:
+        completeness = "complete" if assignment.complete else "may be incomplete"
+        lines.append(Text(f"read by {assignment.method}; {completeness}", _QUIET))
+    return lines
+
+
+def _bar(share: float, style: str) -> Text:
+    filled = round(share * _BAR_WIDTH)
+    if share > 0:
+        filled = max(filled, 1)
+    return Text.assemble(("█" * filled, style), ("░" * (_BAR_WIDTH - filled), _QUIET))
+
+
+def _named(nodes: list[pb.Node]) -> str:
+    names = [f"{node.op_type} {node.name}".rstrip() for node in nodes[:_NODES_NAMED]]
+    more = len(nodes) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _memory(assignment: pb.Assignment) -> list[RenderableType]:
+    return [
+        Text.assemble((f"{place.direction} ", _QUIET), f"{place.tensor} in {place.memory}")
+        for place in assignment.placements
+    ]
+
+
+def _options(assignment: pb.Assignment) -> list[RenderableType]:
+    return [
+        Text.assemble((f"{share.provider}: ", _QUIET), _pairs(share.effective_options))
+        for share in assignment.shares
+        if share.effective_options
+    ]
+
+
+def _verdict(assignment: pb.Assignment) -> list[RenderableType]:
+    verdict = assignment.verdict
+    style = _VERDICTS.get(verdict.state, _QUIET)
+    return [
+        verdict_text(verdict.state),
+        *(Text.assemble(("✗ ", style), reason) for reason in verdict.reasons),
+        *(Text.assemble(("! ", _DOUBTFUL), warning) for warning in verdict.warnings),
+    ]

@@ -1,0 +1,120 @@
+"""Tensors of the command line: read from .npy files, made up, written, and shown in short."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortolan.inference import inference_pb2 as pb
+
+__all__ = ["float_values", "json_values", "named", "preview", "random_tensor", "read_npy", "text_values", "write_npy"]
+
+_PREVIEWED = 6
+_MOST_RANDOM_ELEMENTS = 1 << 28
+_INTEGERS = {
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+}
+_FLOATS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
+_WORDS = ("ortolan", "bunting", "sings", "at", "dawn")
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """Raises ValueError for what is no .npy file of plain values, OSError where it cannot be read."""
+    array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise ValueError("holds several arrays (.npz); save one with numpy.save")  # noqa: TRY004 (a bad file)
+    return array
+
+
+def write_npy(path: Path, array: NDArray[Any]) -> None:
+    """Text is written as numpy's fixed-width kind, so that no reader has to unpickle."""
+    np.save(path, text_values(array) if array.dtype == object else array, allow_pickle=False)
+
+
+def random_tensor(
+    tensor: pb.ModelMetadataResponse.TensorMetadata, shape: Sequence[int], generator: np.random.Generator
+) -> NDArray[Any]:
+    """Numbers that most models take: floats in [0, 1), integers from 0 to 9, words for BYTES.
+
+    Raises ValueError for a shape that does not fit the model's, or that is far too large.
+    """
+    declared = list(tensor.shape)
+    fits = len(shape) == len(declared) and all(want in (-1, got) for want, got in zip(declared, shape, strict=True))
+    if not fits or any(size < 0 for size in shape):
+        raise ValueError(f"shape {list(shape)} does not fit the model's {declared}")
+    if math.prod(shape) > _MOST_RANDOM_ELEMENTS:
+        raise ValueError(f"shape {list(shape)} has more than {_MOST_RANDOM_ELEMENTS} elements")
+    if tensor.datatype in _INTEGERS:
+        return generator.integers(0, 10, shape).astype(_INTEGERS[tensor.datatype])
+    if tensor.datatype in _FLOATS:
+        return generator.random(shape).astype(_FLOATS[tensor.datatype])
+    if tensor.datatype == "BF16":
+        return (generator.random(shape, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    if tensor.datatype == "BOOL":
+        return generator.integers(0, 2, shape).astype(np.bool_)
+    if tensor.datatype == "BYTES":
+        return generator.choice(np.array(_WORDS), shape)
+    raise ValueError(f"datatype {tensor.datatype!r} is unknown here")
+
+
+def float_values(array: NDArray[Any], datatype: str) -> NDArray[Any]:
+    """BF16 bit patterns as float32; everything else as it is."""
+    if datatype != "BF16":
+        return array
+    return (array.astype(np.uint32) << 16).view(np.float32)
+
+
+def text_values(array: NDArray[Any]) -> NDArray[np.str_]:
+    """Elements that are no UTF-8 keep their bytes as escapes."""
+    texts = [bytes(element).decode(errors="backslashreplace") for element in array.ravel()]
+    return np.array(texts, np.str_).reshape(array.shape)
+
+
+def preview(array: NDArray[Any]) -> str:
+    """The first elements in row-major order."""
+    flat = array.ravel()[:_PREVIEWED]
+    shown = [_short(value) for value in (text_values(flat) if array.dtype == object else flat)]
+    return ", ".join([*shown, "…"] if array.size > _PREVIEWED else shown)
+
+
+def json_values(array: NDArray[Any]) -> list[object]:
+    """All elements in row-major order; what JSON has no number for is text, as in protobuf's JSON."""
+    if array.dtype == object:
+        return list(text_values(array).ravel().tolist())
+    return [_json_value(value) for value in array.ravel().tolist()]
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str):
+        return json.dumps(str(value), ensure_ascii=False)
+    return f"{value:.5g}" if isinstance(value, np.floating) else str(value)
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
+
+
+def named(pairs: Iterable[str], what: str) -> Mapping[str, str]:
+    """`name=value` texts by name. Raises ValueError for what has no `=`, and for a name that comes twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not (name and sign and value):
+            raise ValueError(f"{what} takes name=value, not {pair!r}")
+        if name in found:
+            raise ValueError(f"{what} names {name!r} twice")
+        found[name] = value
+    return found

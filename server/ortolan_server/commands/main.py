@@ -1,0 +1,114 @@
+"""`ortolan`: the commands by name. Each one's module is imported when it is called, not before."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ortolan_server.commands._console import USAGE, complain
+
+__all__ = ["app"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    name: str
+    summary: str
+    panel: str
+
+    @property
+    def module(self) -> str:
+        return f"ortolan_server.commands.{self.name}"
+
+
+_HERE = "On this machine"
+_SERVER = "With a running server"
+_COMMANDS = (
+    _Command("serve", "Serve a model repository over gRPC.", _HERE),
+    _Command("plan", "Open a model on its chain without serving it: where would it run?", _HERE),
+    _Command("doctor", "Which providers work here, and how to mend those that do not.", _HERE),
+    _Command("status", "Models of a server, where they run, and whether their contracts are kept.", _SERVER),
+    _Command("infer", "Run a model once.", _SERVER),
+)
+
+# What the extras with a server bring, beyond [cli].
+_SERVER_PACKAGES = {
+    "grpc_channelz",
+    "grpc_health",
+    "grpc_reflection",
+    "onnx",
+    "onnxruntime",
+    "pydantic",
+    "structlog",
+}
+
+
+_EXTRAS = "pip install 'ortolan[cpu]', 'ortolan[gpu]' (NVIDIA) or 'ortolan[openvino]' (Intel)"
+
+
+def _run(command: _Command, arguments: list[str], called: str) -> None:
+    """Imports the command's function and runs it as an app of its own; `called` is its name in the help."""
+    function: Callable[..., None] = getattr(import_module(command.module), command.name)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    alone.command(context_settings={"help_option_names": ["-h", "--help"]})(function)
+    alone(args=arguments, prog_name=called)
+
+
+def _register(app: typer.Typer, command: _Command) -> None:
+    """Puts a stand-in under the command's name, which passes on all that follows."""
+
+    def forward(context: typer.Context) -> None:
+        try:
+            _run(command, context.args, context.command_path)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _SERVER_PACKAGES:
+                raise
+            complain(f"`ortolan {command.name}` needs a server extra: {_EXTRAS} ({error.name} is missing)")
+            raise typer.Exit(USAGE) from error
+
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+    app.command(
+        command.name,
+        help=command.summary,
+        rich_help_panel=command.panel,
+        add_help_option=False,
+        context_settings=settings,
+    )(forward)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 (the shape of an option's callback)
+    if wanted:
+        print(f"ortolan {version('ortolan')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="ortolan",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _main(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Serve ONNX models over gRPC, and prove where they run.
+
+    Start with `ortolan doctor`, then `ortolan serve PATH`, then `ortolan status`.
+
+    Exit codes: 0 fine, 1 failure, 2 usage, 3 a contract is broken.
+    """
+
+
+for _command in _COMMANDS:
+    _register(app, _command)

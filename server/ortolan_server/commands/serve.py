@@ -1,0 +1,158 @@
+"""`ortolan serve`: load a repository and answer until told to stop."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from ortolan_backends.errors import BackendError
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.app import App
+from ortolan_server.chains.contract import VerdictState
+from ortolan_server.commands._console import BROKEN, FAILURE, answers, complain
+from ortolan_server.errors import InvalidConfig
+from ortolan_server.repository import Repository
+from ortolan_server.settings import Settings
+from ortolan_server.telemetry.logs import configure, runtime_line
+
+__all__ = ["serve"]
+
+_DEFAULTS = Settings()
+# Small calls wait for the interpreter when a thread with long Python work holds it; Python's own 5 ms is
+# made for throughput.
+_SWITCH_INTERVAL_S = 5e-4
+
+
+def _flag(field: str, *names: str) -> object:
+    info = Settings.model_fields[field]
+    return typer.Option(*(names or (info.title,)), help=info.description)
+
+
+def serve(  # noqa: PLR0913 - one parameter a flag
+    path: Annotated[
+        Path, typer.Argument(help="A repository (<model>/<version>/model.onnx), one model's folder, or a .onnx file.")
+    ],
+    grpc_address: Annotated[str, _flag("grpc_address")] = _DEFAULTS.grpc_address,
+    max_message_size: Annotated[str, _flag("max_message_bytes")] = "256MiB",
+    default_deadline: Annotated[str, _flag("default_deadline_s")] = "60s",
+    drain_timeout: Annotated[str, _flag("drain_timeout_s")] = "30s",
+    max_in_flight: Annotated[int, _flag("max_in_flight")] = _DEFAULTS.max_in_flight,
+    max_streams: Annotated[int, _flag("max_streams")] = _DEFAULTS.max_streams,
+    allow_control: Annotated[
+        bool | None, _flag("allow_control", "--allow-control/--deny-control")
+    ] = _DEFAULTS.allow_control,
+    allow_degraded: Annotated[bool, _flag("allow_degraded")] = _DEFAULTS.allow_degraded,
+    exit_on_broken: Annotated[bool, _flag("exit_on_broken")] = _DEFAULTS.exit_on_broken,
+    ready_when_empty: Annotated[bool, _flag("ready_when_empty")] = _DEFAULTS.ready_when_empty,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve models over gRPC, and prove where they run.
+
+    Each model is opened on the chain of its model.toml, from the first provider down. ONNX Runtime's own node
+    assignment decides whether the contract is kept; a model whose contract is broken does not serve, and says why.
+
+    Ends with 0 after SIGTERM or SIGINT, once what was in flight is finished; a second signal ends it at once.
+
+    Examples:
+
+      ortolan serve models/
+
+      ortolan serve resnet.onnx --grpc-address 0.0.0.0:8001
+
+      ortolan serve models/ --allow-degraded        # a laptop without the GPU
+    """
+    values: dict[str, object] = {
+        "grpc_address": grpc_address,
+        "max_message_bytes": max_message_size,
+        "default_deadline_s": default_deadline,
+        "drain_timeout_s": drain_timeout,
+        "max_in_flight": max_in_flight,
+        "max_streams": max_streams,
+        "allow_control": allow_control,
+        "allow_degraded": allow_degraded,
+        "exit_on_broken": exit_on_broken,
+        "ready_when_empty": ready_when_empty,
+    }
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise typer.BadParameter(f"'{log_level}' is not one of debug, info, warning, error", param_hint="--log-level")
+    try:
+        settings = Settings.parse(values)
+    except InvalidConfig as error:
+        raise typer.BadParameter(str(error).removeprefix("settings: ")) from error
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    runtime_log = RuntimeLog(runtime_line)
+    configure(runtime_log.start(), log_level)
+    try:
+        app = App(settings, Repository.scan(path, allow_empty=True), runtime_log)
+        status = _run(app, settings)
+    except (InvalidConfig, BackendError) as error:
+        complain(str(error))
+        raise typer.Exit(FAILURE) from error
+    finally:
+        runtime_log.stop()
+    raise typer.Exit(status)
+
+
+def _run(app: App, settings: Settings) -> int:
+    """Serves until a signal. Returns the exit status."""
+    stop = threading.Event()
+    _on_signals(stop)
+    address = app.start()
+    status = 0
+    if settings.exit_on_broken and _broken(app):
+        structlog.get_logger().error("contract_broken", models=_broken(app))
+        status = BROKEN
+    else:
+        _say_what_to_try(address, app)
+        stop.wait()
+    app.stop()
+    return status
+
+
+def _on_signals(stop: threading.Event) -> None:
+    def handle(number: int, _frame: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)  # the second one: whatever is in flight
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def _broken(app: App) -> list[str]:
+    """Models whose contract is not kept, those that could not even be tried included."""
+    return sorted(
+        {model.entry.name for model in app.manager.models if model.serving is None}
+        | {
+            version.model
+            for version in app.manager.versions
+            if version.report is not None and version.report.verdict.state is not VerdictState.KEPT
+        }
+    )
+
+
+def _say_what_to_try(address: str, app: App) -> None:
+    """A few lines that work when pasted, on a terminal or not: whoever starts it by hand reads them."""
+    serving = [model.entry.name for model in app.manager.models if model.serving]
+    console = answers()
+    console.print(f"\n[bold]Ortolan serves {len(serving)} of {len(list(app.manager.models))} models on {address}[/]\n")
+    lines = [("ortolan status " + address, "models, verdicts, providers")]
+    if serving:
+        first = serving[0]
+        lines.append((f"ortolan infer {address} {first} --random", "one inference"))
+    reflection = "ortolan.v1.ProviderReflection"
+    lines += [
+        (f"grpcurl -plaintext {address} list", "the services"),
+        (f"grpcurl -plaintext {address} {reflection}/ListAssignments", "where each model runs"),
+    ]
+    if serving:
+        body = f'{{"model": "{serving[0]}"}}'
+        lines.append((f"grpcurl -plaintext -d '{body}' {address} {reflection}/GetAssignment", "node by node"))
+    for command, meaning in lines:
+        console.print(f"  [dim]# {meaning}[/]\n  {command}", soft_wrap=True)
+    console.print()

@@ -1,0 +1,197 @@
+"""Every model of the repository: which versions serve, and how to find, load and unload them."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import InvalidConfig, InvalidRequest, LoadFailed, ModelNotFound, ModelNotReady
+from ortolan_server.lifecycle.states import State
+from ortolan_server.lifecycle.version import ModelVersion
+from ortolan_server.repository import ModelEntry, Repository
+from ortolan_server.repository.versions import wanted_versions
+
+__all__ = ["Model", "ModelManager"]
+
+log = structlog.get_logger()
+
+_VERSION_DIGITS = 18  # what fits in an int64
+
+Listener = Callable[[ModelVersion], None]
+
+
+@dataclass(slots=True)
+class Model:
+    """One model: what is on disk and what became of it."""
+
+    entry: ModelEntry
+    versions: dict[int, ModelVersion] = field(default_factory=dict)
+
+    @property
+    def serving(self) -> ModelVersion | None:
+        """The version that answers when none is named: the highest that serves."""
+        return max((version for version in self.versions.values() if version.serves), key=_number, default=None)
+
+    @property
+    def newest(self) -> ModelVersion | None:
+        return max(self.versions.values(), key=_number, default=None)
+
+
+class ModelManager:
+    """Loads happen one at a time; finding a version never waits for one."""
+
+    def __init__(self, repository: Repository, registry: Registry, *, drain_timeout_s: float) -> None:
+        self.repository = repository
+        self._registry = registry
+        self._drain_timeout_s = drain_timeout_s
+        self._models = {name: Model(entry) for name, entry in repository.models.items()}
+        self._listeners: list[Listener] = []
+        self._control = threading.Lock()
+
+    @property
+    def models(self) -> Iterable[Model]:
+        return list(self._models.values())
+
+    @property
+    def versions(self) -> list[ModelVersion]:
+        """Every version that was ever loaded and not replaced, by model and number."""
+        return [model.versions[number] for model in self.models for number in sorted(model.versions)]
+
+    @property
+    def ready(self) -> bool:
+        """Does every required model serve? True for an empty repository: the app decides what that means."""
+        return all(model.serving for model in self.models if model.entry.config.required)
+
+    @property
+    def empty(self) -> bool:
+        return not self._models
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """`listener` hears of every change of a version, on the thread that made it. Returns how to leave."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def load_all(self) -> None:
+        """Loads every model; one that fails leaves the others alone."""
+        for model in self.models:
+            with self._control:
+                self._load_wanted(model)
+
+    def load(self, name: str) -> None:
+        """Loads or reloads a model from what is on disk now.
+
+        The version that serves goes on serving until the new one is ready, and stays if the new one fails.
+        Raises ModelNotFound, LoadFailed.
+        """
+        with self._control:
+            entry = self.repository.rescan_model(name)
+            if entry is None:
+                raise ModelNotFound(f"no model {name!r} in the repository")
+            model = self._models.setdefault(name, Model(entry))
+            model.entry = entry
+            if entry.error:
+                raise LoadFailed(f"model {name!r}: {entry.error}")
+            failures = self._load_wanted(model)
+        if failures:
+            raise LoadFailed(f"model {name!r}: {'; '.join(failures)}")
+
+    def unload(self, name: str) -> None:
+        """Drains and unloads every version of a model. Raises ModelNotFound."""
+        with self._control:
+            for version in self.model(name).versions.values():
+                version.unload(self._drain_timeout_s)
+
+    def model(self, name: str) -> Model:
+        """Raises ModelNotFound."""
+        found = self._models.get(name)
+        if found is None:
+            known = ", ".join(sorted(self._models)) or "none"
+            raise ModelNotFound(f"no model {name!r}; this server has: {known}")
+        return found
+
+    def find(self, model: str, version: str) -> ModelVersion:
+        """The serving version asked for; empty: the highest that serves.
+
+        Raises ModelNotFound, ModelNotReady, and InvalidRequest for a version that is not a positive integer.
+        """
+        found = self.known(model, version)
+        if not found.serves:
+            raise found.not_ready()
+        return found
+
+    def known(self, model: str, version: str) -> ModelVersion:
+        """Like `find`, but a version that does not serve will do: the newest, when none is named."""
+        holder = self.model(model)
+        if version:
+            number = _parse_version(version)
+            if number not in holder.versions:
+                loaded = ", ".join(str(other) for other in sorted(holder.versions)) or "none"
+                raise ModelNotFound(f"model {model!r} has no version {version}; it has: {loaded}")
+            return holder.versions[number]
+        found = holder.serving or holder.newest
+        if found is None:
+            reason = f": {holder.entry.error}" if holder.entry.error else ""
+            raise ModelNotReady(f"model {model!r} is not loaded{reason}")
+        return found
+
+    def stop(self, timeout_s: float) -> None:
+        """Drains every version side by side, for at most `timeout_s`."""
+        threads = [threading.Thread(target=version.unload, args=(timeout_s,)) for version in self.versions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _load_wanted(self, model: Model) -> list[str]:
+        """Loads the versions its policy wants, drops the others. Returns the reasons of those that failed."""
+        if model.entry.error:
+            log.error("model_unusable", model=model.entry.name, reason=model.entry.error)
+            return [model.entry.error]
+        try:
+            wanted = wanted_versions(model.entry.config.versions, model.entry.versions)
+        except InvalidConfig as error:
+            log.error("model_unusable", model=model.entry.name, reason=str(error))
+            return [str(error)]
+        failures = [reason for number in wanted if (reason := self._load_version(model, number))]
+        if not failures:
+            for number in sorted(set(model.versions) - set(wanted)):
+                model.versions.pop(number).unload(self._drain_timeout_s)
+        return failures
+
+    def _load_version(self, model: Model, number: int) -> str:
+        """Loads a version aside and puts it in its place. Returns why not, or nothing."""
+        entry = model.entry
+        before = model.versions.get(number)
+        fresh = ModelVersion(entry.name, number, entry.versions[number], entry.config, self._notify)
+        if before is None or not before.serves:
+            model.versions[number] = fresh  # so that LOADING shows
+        fresh.load(self._registry, str(entry.config_path or entry.folder))
+        failure = f"version {number}: {fresh.reason}" if fresh.state is State.FAILED else ""
+        if model.versions[number] is fresh:
+            return failure
+        if before is not None and failure:
+            before.reload_refused(fresh.reason)
+        elif before is not None:
+            model.versions[number] = fresh
+            self._notify(fresh)
+            before.unload(self._drain_timeout_s)
+        return failure
+
+    def _notify(self, version: ModelVersion) -> None:
+        holder = self._models.get(version.model)
+        if holder is None or holder.versions.get(version.number) is not version:
+            return  # loading aside, or replaced already
+        for listener in list(self._listeners):
+            listener(version)
+
+
+def _number(version: ModelVersion) -> int:
+    return version.number
+
+
+def _parse_version(version: str) -> int:
+    if not version.isascii() or not version.isdigit() or len(version) > _VERSION_DIGITS or int(version) < 1:
+        raise InvalidRequest(f"version {version[:40]!r} is not a positive integer")
+    return int(version)

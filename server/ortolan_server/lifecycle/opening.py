@@ -1,0 +1,50 @@
+"""From a model file to an open session with its signature: what `serve` and `plan` do alike."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ortolan_backends.errors import UnservableModel
+from ortolan_backends.runtime.model import read_model
+from ortolan_server.chains.contract import Verdict, VerdictState
+from ortolan_server.chains.ladder import Chain, ChainReport
+from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import LoadFailed
+from ortolan_server.repository.external_data import check_external_data
+from ortolan_server.tensors import Signature
+
+__all__ = ["OpenModel", "open_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """`signature` is None exactly when nothing can be served: the report's verdict is then BROKEN."""
+
+    report: ChainReport
+    signature: Signature | None
+
+
+def open_model(registry: Registry, path: Path, chain: Chain) -> OpenModel:
+    """Opens the model at `path` on its chain. What is wrong with the model or a rung is in the report."""
+    try:
+        model = read_model(path)
+        check_external_data(model.proto, path.parent)
+    except UnservableModel as error:
+        return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
+    except LoadFailed as error:
+        return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), str(error)), None)
+    report = registry.open(model, chain)
+    if report.session is None:
+        return OpenModel(report, None)
+    try:
+        signature = Signature.of(report.session.inputs, report.session.outputs)
+    except LoadFailed as error:
+        return OpenModel(_broken(report, str(error)), None)
+    return OpenModel(report, signature)
+
+
+def _no_verdict() -> Verdict:
+    return Verdict(VerdictState.BROKEN)
+
+
+def _broken(report: ChainReport, reason: str) -> ChainReport:
+    return replace(report, verdict=Verdict(VerdictState.BROKEN, (reason,)), session=None, rung=0)

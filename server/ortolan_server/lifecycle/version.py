@@ -1,0 +1,142 @@
+"""One version of a model, from its load to its unload."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ortolan_backends.errors import DeviceFailure
+from ortolan_server.chains.contract import VerdictState
+from ortolan_server.chains.ladder import Chain, ChainReport
+from ortolan_server.chains.registry import Registry
+from ortolan_server.engine.call import InferenceCall, Reply, Ticket
+from ortolan_server.engine.engine import Engine
+from ortolan_server.engine.statistics import Statistics
+from ortolan_server.errors import InvalidConfig, ModelNotReady
+from ortolan_server.lifecycle.opening import open_model
+from ortolan_server.lifecycle.states import State, advance
+from ortolan_server.lifecycle.warming import warm_up
+from ortolan_server.repository.config import ModelToml
+from ortolan_server.tensors import Signature
+
+__all__ = ["ModelVersion"]
+
+
+class ModelVersion:
+    """Holds a session, its engine and what is known of both. A reload makes a new one."""
+
+    def __init__(
+        self, model: str, number: int, path: Path, config: ModelToml, changed: Callable[["ModelVersion"], None]
+    ) -> None:
+        self.model = model
+        self.number = number
+        self.path = path
+        self.config = config
+        self.state = State.NEW
+        self.reason = ""
+        """Why it is not READY; of a READY one, why its last reload was refused."""
+        self.report: ChainReport | None = None
+        self.chain: Chain | None = None
+        self.statistics = Statistics()
+        self.loaded_at: datetime | None = None
+        self.load_s = 0.0
+        self._signature: Signature | None = None
+        self._engine: Engine | None = None
+        self._changed = changed
+
+    @property
+    def version(self) -> str:
+        """The number as the protocol writes it."""
+        return str(self.number)
+
+    @property
+    def serves(self) -> bool:
+        return self.state.serves
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs and outputs. Raises ModelNotReady before a session was opened."""
+        if self._signature is None:
+            raise self.not_ready()
+        return self._signature
+
+    @property
+    def has_batch_axis(self) -> bool:
+        """Whether dimension 0 of every input and output is a batch."""
+        return self.signature.has_batch_axis
+
+    def not_ready(self) -> ModelNotReady:
+        reason = f": {self.reason}" if self.reason else ""
+        return ModelNotReady(f"model {self.model!r} version {self.version} is {self.state}{reason}")
+
+    def load(self, registry: Registry, where: str) -> None:
+        """Opens the session and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the model."""
+        self._advance(State.LOADING)
+        start = time.monotonic()
+        try:
+            self.chain = registry.compose(self.config, where)
+        except InvalidConfig as error:
+            self._advance(State.FAILED, str(error))
+            return
+        opened = open_model(registry, self.path, self.chain)
+        self.load_s = time.monotonic() - start
+        self.loaded_at = datetime.now(UTC)
+        self.report = opened.report
+        session = opened.report.session
+        if session is None or opened.signature is None:
+            self._advance(State.FAILED, opened.report.verdict.sentence)
+            return
+        self._advance(State.WARMING)
+        try:
+            warm_up(session, opened.signature, self.model)
+        except DeviceFailure as error:
+            self._advance(State.FAILED, f"the device failed at the first run: {error}")
+            return
+        self._signature = opened.signature
+        self._engine = Engine(
+            session,
+            queue_limit=self.config.limits.queue,
+            concurrency=self.config.limits.concurrency,
+            statistics=self.statistics,
+            name=f"{self.model}/{self.version}",
+            on_device_failure=self._device_failed,
+        )
+        self._engine.start()
+        kept = opened.report.verdict.state is VerdictState.KEPT
+        self._advance(State.READY if kept else State.DEGRADED, "" if kept else opened.report.verdict.sentence)
+
+    def submit(self, call: InferenceCall, reply: Reply) -> Ticket:
+        """Hands a call to the engine. Raises ModelNotReady when there is none to take it."""
+        engine = self._engine
+        if engine is None or not self.serves:
+            raise self.not_ready()
+        return engine.submit(call, reply)
+
+    def unload(self, timeout_s: float) -> None:
+        """Finishes what is queued, for at most `timeout_s`, then lets the session go."""
+        if self.serves:
+            self._advance(State.DRAINING)
+            if self._engine is not None:
+                self._engine.drain(timeout_s)
+        if self._engine is not None:
+            self._engine.stop()
+            self._engine = None
+        if self.report is not None:
+            self.report = replace(self.report, session=None)  # the last reference: its memory goes now
+        if self.state is State.DRAINING:
+            self._advance(State.UNLOADED)
+
+    def reload_refused(self, reason: str) -> None:
+        """Keeps the reason why a newer load of this version was not taken."""
+        self.reason = f"it serves on; its reload was refused: {reason}"
+        self._changed(self)
+
+    def _device_failed(self, error: DeviceFailure) -> None:
+        if self.serves:
+            self._advance(State.FAILED, f"the device failed while serving: {error}")
+
+    def _advance(self, state: State, reason: str = "") -> None:
+        self.state = advance(self.state, state)
+        self.reason = reason
+        self._changed(self)

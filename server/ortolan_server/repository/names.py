@@ -1,0 +1,32 @@
+"""What a model may be called."""
+
+import unicodedata
+
+__all__ = ["name_fault", "printable_name"]
+
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def name_fault(name: str) -> str | None:
+    """Why a folder's name cannot be a model's name; None when it can.
+
+    `/` separates model and version in the health service's names, `#` the contract. Control characters and
+    line breaks would forge log lines, and names that are not UTF-8 do not fit into a message.
+    """
+    if not name:
+        return "a model needs a name"
+    if refused := [character for character in "/#" if character in name]:
+        return f"a model's name cannot have '{refused[0]}'"
+    if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in name):
+        return "a model's name cannot have control characters or bytes that are not UTF-8"
+    return None
+
+
+def printable_name(name: str) -> str:
+    """The name with refused characters written as escapes, so that it fits into logs and messages."""
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _REFUSED_CATEGORIES
+        else character
+        for character in name
+    )

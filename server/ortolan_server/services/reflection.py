@@ -1,0 +1,158 @@
+"""`ortolan.v1.ProviderReflection`: where models run, and why there."""
+
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan_backends.errors import BackendError
+from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, NotAllowed
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.opening import open_model
+from ortolan_server.lifecycle.version import ModelVersion
+from ortolan_server.repository import ChainRung, ModelToml
+from ortolan_server.services.reports import (
+    assignment_message,
+    assignment_summary,
+    provider_message,
+    report_message,
+)
+from ortolan_server.settings import Settings
+
+__all__ = ["CONTROL_OFF", "HostFacts", "ReflectionService"]
+
+CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What does not change while the server runs."""
+
+    version: str
+    onnxruntime_version: str
+    onnxruntime_package: str
+    host: str
+    started_at: datetime
+
+
+class ReflectionService:
+    """Request message in, response message out, or a domain error."""
+
+    def __init__(self, manager: ModelManager, registry: Registry, settings: Settings, facts: HostFacts) -> None:
+        self._manager = manager
+        self._registry = registry
+        self._settings = settings
+        self._facts = facts
+
+    def get_server(self, _request: pb.GetServerRequest) -> pb.GetServerResponse:
+        response = pb.GetServerResponse(
+            version=self._facts.version,
+            onnxruntime_version=self._facts.onnxruntime_version,
+            onnxruntime_package=self._facts.onnxruntime_package,
+            host=self._facts.host,
+            limits=pb.Limits(
+                max_message_bytes=self._settings.max_message_bytes,
+                default_deadline_seconds=self._settings.default_deadline_s,
+                max_in_flight=self._settings.max_in_flight,
+                max_streams=self._settings.max_streams,
+            ),
+            control_allowed=self._settings.control_allowed,
+        )
+        response.started_at.FromDatetime(self._facts.started_at)
+        return response
+
+    def list_providers(self, request: pb.ListProvidersRequest) -> pb.ListProvidersResponse:
+        """Probes what was not probed yet: the first call can take seconds."""
+        try:
+            backends = [self._registry.backend(name) for name in request.names or self._registry.names]
+        except BackendError as error:
+            raise InvalidRequest(str(error)) from error
+        return pb.ListProvidersResponse(
+            providers=[
+                provider_message(backend, self._registry.probe(backend.name, refresh=request.refresh))
+                for backend in backends
+            ]
+        )
+
+    def list_assignments(self, request: pb.ListAssignmentsRequest) -> pb.ListAssignmentsResponse:
+        return pb.ListAssignmentsResponse(assignments=self._summaries(request.model))
+
+    def get_assignment(self, request: pb.GetAssignmentRequest) -> pb.GetAssignmentResponse:
+        version = self._manager.known(request.model, request.version)
+        message = assignment_message(version, self._registry, omit_nodes=request.omit_nodes)
+        return pb.GetAssignmentResponse(assignment=message)
+
+    def watch_assignments(
+        self, request: pb.WatchAssignmentsRequest, send: Callable[[pb.WatchAssignmentsResponse], None]
+    ) -> Callable[[], None]:
+        """Sends the present state of each version, then every change. Returns how to leave.
+
+        `send` is called on the thread that changed the version, and must not wait.
+        """
+        wanted = request.model
+
+        def changed(version: ModelVersion) -> None:
+            if wanted in ("", version.model):
+                send(pb.WatchAssignmentsResponse(assignment=assignment_summary(version, self._registry)))
+
+        summaries = self._summaries(wanted)
+        leave = self._manager.subscribe(changed)
+        for summary in summaries:
+            send(pb.WatchAssignmentsResponse(assignment=summary))
+        return leave
+
+    def plan_assignment(self, request: pb.PlanAssignmentRequest) -> pb.PlanAssignmentResponse:
+        """Opens the model aside and lets it go again."""
+        if not self._settings.control_allowed:
+            raise NotAllowed(CONTROL_OFF)
+        entry = self._manager.model(request.model).entry
+        if entry.error:
+            raise InvalidRequest(f"model {request.model!r}: {entry.error}")
+        number = int(self._manager.known(request.model, request.version).version)
+        path = entry.versions.get(number)
+        if path is None:
+            raise ModelNotFound(f"version {number} of model {request.model!r} is not on disk any more")
+        try:
+            config = _with_chain(entry.config, request.chain) if request.chain else entry.config
+            chain = self._registry.compose(config, "chain of the request" if request.chain else str(entry.folder))
+        except InvalidConfig as error:
+            raise InvalidRequest(str(error)) from error
+        report = open_model(self._registry, path, chain).report
+        message = report_message(report, self._registry, omit_nodes=request.omit_nodes)
+        message.model, message.version = request.model, str(number)
+        return pb.PlanAssignmentResponse(assignment=message)
+
+    def _summaries(self, model: str) -> list[pb.AssignmentSummary]:
+        if model:
+            self._manager.model(model)  # raises ModelNotFound
+        summaries = [
+            assignment_summary(version, self._registry)
+            for version in self._manager.versions
+            if model in ("", version.model)
+        ]
+        summaries += [
+            pb.AssignmentSummary(
+                model=other.entry.name, state="FAILED", verdict=pb.Verdict.BROKEN, reason=other.entry.error
+            )
+            for other in self._manager.models
+            if other.entry.error and not other.versions and model in ("", other.entry.name)
+        ]
+        return sorted(summaries, key=lambda summary: (summary.model, int(summary.version or 0)))
+
+
+def _with_chain(config: ModelToml, rungs: Iterable[pb.Rung]) -> ModelToml:
+    return config.on_chain(
+        tuple(
+            ChainRung.of(rung.provider, {key: _value(text) for key, text in rung.options.items()}) for rung in rungs
+        )
+    )
+
+
+def _value(text: str) -> object:
+    """A value as model.toml would have it: what is no TOML value stands for itself, as text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,199 @@
+"""What is known of a version, as messages of `ortolan.v1`."""
+
+from collections.abc import Mapping
+
+from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan_backends.contract import Availability, Backend, Outcome, Probe
+from ortolan_backends.options import describe
+from ortolan_backends.runtime.assignment import Assignment, ProviderShare
+from ortolan_server.chains.contract import Contract, Verdict
+from ortolan_server.chains.ladder import Attempt, Chain, ChainReport
+from ortolan_server.chains.registry import Registry
+from ortolan_server.lifecycle.version import ModelVersion
+
+__all__ = ["assignment_message", "assignment_summary", "properties", "provider_message", "report_message"]
+
+_OUTCOMES = {
+    Outcome.OK: pb.Check.OK,
+    Outcome.DEGRADED: pb.Check.DEGRADED,
+    Outcome.FAILED: pb.Check.FAILED,
+    Outcome.SKIPPED: pb.Check.SKIPPED,
+}
+_AVAILABILITIES = {
+    Availability.AVAILABLE: pb.Provider.AVAILABLE,
+    Availability.DEGRADED: pb.Provider.DEGRADED,
+    Availability.UNAVAILABLE: pb.Provider.UNAVAILABLE,
+}
+
+
+def provider_message(backend: Backend, probe: Probe) -> pb.Provider:
+    """A provider family: what was found on this machine, and the options it takes."""
+    return pb.Provider(
+        name=backend.name,
+        provider=backend.provider,
+        summary=backend.summary,
+        availability=_AVAILABILITIES[probe.availability],
+        reason=probe.reason,
+        checks=[
+            pb.Check(looked_at=check.looked_at, outcome=_OUTCOMES[check.outcome], finding=check.finding, mend=check.mend)
+            for check in probe.checks
+        ],
+        devices=[
+            pb.Device(kind=device.kind, id=device.id, name=device.name, memory_bytes=device.memory_bytes)
+            for device in probe.devices
+        ],
+        versions=dict(probe.versions),
+        options=[
+            pb.Option(
+                name=option.name,
+                onnxruntime_key=option.onnxruntime_key,
+                type=option.type,
+                default=option.default,
+                unit=option.unit,
+                allowed=option.allowed,
+                documentation=option.documentation,
+            )
+            for option in describe(backend.options)
+        ],
+    )
+
+
+def assignment_message(version: ModelVersion, registry: Registry, *, omit_nodes: bool) -> pb.Assignment:
+    """All that is known of a version of this server."""
+    message = pb.Assignment()
+    if version.report is not None:
+        message = report_message(version.report, registry, omit_nodes=omit_nodes)
+    elif version.chain is not None:
+        message = pb.Assignment(chain=_rungs(version.chain), contract=_contract(version.chain.contract))
+    elif not version.serves and version.reason:
+        message.verdict.CopyFrom(pb.Verdict(state=pb.Verdict.BROKEN, reasons=[version.reason]))
+    message.model = version.model
+    message.version = version.version
+    message.state = version.state
+    message.load_seconds = version.load_s
+    if version.loaded_at is not None:
+        message.loaded_at.FromDatetime(version.loaded_at)
+    return message
+
+
+def report_message(report: ChainReport, registry: Registry, *, omit_nodes: bool) -> pb.Assignment:
+    """What a climb found out, of a model that need not be served."""
+    message = pb.Assignment(
+        chain=_rungs(report.chain),
+        contract=_contract(report.chain.contract),
+        attempts=[_attempt(attempt) for attempt in report.attempts],
+        serving_rung=report.rung,
+        serving_provider=report.provider,
+        verdict=_verdict(report.verdict),
+    )
+    if report.assignment is not None:
+        _add_assignment(message, report.assignment, registry, omit_nodes=omit_nodes)
+    return message
+
+
+def assignment_summary(version: ModelVersion, registry: Registry) -> pb.AssignmentSummary:
+    """One line: where it was to run, where it runs, and why not."""
+    message = pb.AssignmentSummary(
+        model=version.model,
+        version=version.version,
+        state=version.state,
+        chain=str(version.chain or ""),
+        reason=version.reason,
+    )
+    report = version.report
+    if report is None:
+        return message
+    message.verdict = pb.Verdict.State.Value(report.verdict.state)
+    message.serving_provider = report.provider
+    message.serving_rung = report.rung
+    message.reason = version.reason or report.verdict.sentence
+    if report.assignment is not None and report.rung:
+        message.nodes.update(_nodes_by_provider(report.assignment, registry))
+        message.node_share = _serving_share(report, report.assignment)
+    return message
+
+
+def properties(version: ModelVersion, registry: Registry) -> Mapping[str, str]:
+    """The short form, for clients that know only ModelMetadata."""
+    summary = assignment_summary(version, registry)
+    short = {
+        "ortolan.state": summary.state,
+        "ortolan.verdict": pb.Verdict.State.Name(summary.verdict),
+        "ortolan.chain": summary.chain,
+        "ortolan.provider": summary.serving_provider,
+        "ortolan.rung": str(summary.serving_rung),
+        "ortolan.nodes": ", ".join(f"{provider}={count}" for provider, count in sorted(summary.nodes.items())),
+        "ortolan.node_share": f"{summary.node_share:.4f}",
+        "ortolan.reason": summary.reason,
+    }
+    return {key: value for key, value in short.items() if value}
+
+
+def _add_assignment(message: pb.Assignment, assignment: Assignment, registry: Registry, *, omit_nodes: bool) -> None:
+    message.session_providers.extend(assignment.session_providers)
+    message.shares.extend(_share(share, registry, omit_nodes=omit_nodes) for share in assignment.shares)
+    message.crossings = -1 if assignment.crossings is None else assignment.crossings
+    message.placements.extend(
+        pb.Placement(tensor=place.tensor, direction=place.direction, memory=place.memory)
+        for place in assignment.placements
+    )
+    message.method = assignment.method
+    message.complete = assignment.complete
+
+
+def _share(share: ProviderShare, registry: Registry, *, omit_nodes: bool) -> pb.ProviderShare:
+    message = pb.ProviderShare(
+        provider=registry.short_name(share.provider),
+        nodes=len(share.nodes),
+        node_share=share.node_share,
+        parameter_share=-1 if share.parameter_share is None else share.parameter_share,
+        fragments=share.fragments,
+        operators=dict(share.operators),
+        effective_options=dict(share.effective_options),
+    )
+    if not omit_nodes:
+        message.node_list.extend(
+            pb.Node(name=node.name, op_type=node.op_type, domain=node.domain, shape_only=node.shape_only)
+            for node in share.nodes
+        )
+    return message
+
+
+def _nodes_by_provider(assignment: Assignment, registry: Registry) -> dict[str, int]:
+    return {registry.short_name(share.provider): len(share.nodes) for share in assignment.shares}
+
+
+def _serving_share(report: ChainReport, assignment: Assignment) -> float:
+    return assignment.node_share([report.chain.rungs[report.rung - 1].opening.backend.provider])
+
+
+def _rungs(chain: Chain) -> list[pb.Rung]:
+    return [pb.Rung(provider=rung.name, options=rung.declared) for rung in chain.rungs]
+
+
+def _contract(contract: Contract) -> pb.Contract:
+    return pb.Contract(
+        providers=list(contract.providers),
+        node_share=contract.node_share,
+        forbid_on_cpu=sorted(contract.forbid_on_cpu),
+        otherwise=contract.otherwise,
+        implied=contract.implied,
+    )
+
+
+def _attempt(attempt: Attempt) -> pb.Attempt:
+    return pb.Attempt(
+        rung=attempt.rung,
+        provider=attempt.provider,
+        outcome=pb.Attempt.Outcome.Value(attempt.outcome),
+        stage=attempt.stage,
+        reason=attempt.reason,
+        seconds=attempt.seconds,
+        log=attempt.log,
+    )
+
+
+def _verdict(verdict: Verdict) -> pb.Verdict:
+    return pb.Verdict(
+        state=pb.Verdict.State.Value(verdict.state), reasons=verdict.reasons, warnings=verdict.warnings
+    )

@@ -1,0 +1,62 @@
+"""The repository calls: what is there, load, unload."""
+
+from ortolan.inference import inference_pb2 as pb
+from ortolan_server.errors import InvalidRequest, NotAllowed, NotSupported
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.services.reflection import CONTROL_OFF
+
+__all__ = ["RepositoryService"]
+
+
+class RepositoryService:
+    """Request message in, response message out, or a domain error."""
+
+    def __init__(self, manager: ModelManager, *, control_allowed: bool) -> None:
+        self._manager = manager
+        self._control_allowed = control_allowed
+
+    def index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
+        _one_repository(request.repository_name)
+        rows = [
+            pb.RepositoryIndexResponse.ModelIndex(
+                name=version.model, version=version.version, state=version.state, reason=version.reason
+            )
+            for version in self._manager.versions
+            if version.serves or not request.ready
+        ]
+        rows += [
+            pb.RepositoryIndexResponse.ModelIndex(name=model.entry.name, state="FAILED", reason=model.entry.error)
+            for model in self._manager.models
+            if model.entry.error and not model.versions and not request.ready
+        ]
+        return pb.RepositoryIndexResponse(models=sorted(rows, key=lambda row: (row.name, int(row.version or 0))))
+
+    def load(self, request: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
+        """Returns when the model serves. Raises LoadFailed with the reasons when it does not."""
+        self._require_control(request.repository_name, request.model_name)
+        if request.parameters:
+            names = ", ".join(sorted(request.parameters))
+            raise NotSupported(f"load parameters ({names}) are not supported: the model is loaded from the repository")
+        self._manager.load(request.model_name)
+        return pb.RepositoryModelLoadResponse()
+
+    def unload(self, request: pb.RepositoryModelUnloadRequest) -> pb.RepositoryModelUnloadResponse:
+        """Returns when the model has drained. `unload_dependents` is accepted: models here have none."""
+        self._require_control(request.repository_name, request.model_name)
+        unknown = sorted(set(request.parameters) - {"unload_dependents"})
+        if unknown:
+            raise NotSupported(f"unload parameters ({', '.join(unknown)}) are not supported; known: unload_dependents")
+        self._manager.unload(request.model_name)
+        return pb.RepositoryModelUnloadResponse()
+
+    def _require_control(self, repository: str, model: str) -> None:
+        if not self._control_allowed:
+            raise NotAllowed(CONTROL_OFF)
+        _one_repository(repository)
+        if not model:
+            raise InvalidRequest("model_name is empty")
+
+
+def _one_repository(name: str) -> None:
+    if name:
+        raise NotSupported(f"repository_name {name!r}: this server has one repository, leave the name empty")

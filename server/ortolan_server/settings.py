@@ -1,0 +1,107 @@
+"""The server's settings. They come from the command line, which alone reads it and the environment."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ortolan_server.addresses import parse_address
+from ortolan_server.errors import InvalidConfig
+from ortolan_server.units import parse_duration_s, parse_size_bytes
+from ortolan_server.validation import explain
+
+__all__ = ["Settings"]
+
+_MAX_MESSAGE_BYTES = 2**31 - 1  # gRPC counts a message's bytes in an int32.
+_MAX_DURATION_S = 24 * 3600.0
+
+_Size = Annotated[int, BeforeValidator(parse_size_bytes)]
+_Duration = Annotated[float, BeforeValidator(parse_duration_s)]
+
+
+def _checked_address(text: str) -> str:
+    return str(parse_address(text))
+
+
+class Settings(BaseModel):
+    """Everything an operator can choose for the whole server.
+
+    Sizes and durations are taken as numbers or as text with a unit (`256MiB`, `30s`). The titles are the flags of
+    `ortolan serve`: messages call a setting by its flag.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    grpc_address: Annotated[str, AfterValidator(_checked_address)] = Field(
+        default="127.0.0.1:8001",
+        title="--grpc-address",
+        description="Where to listen: host:port, [ipv6]:port or unix:/path; port 0 lets the system choose.",
+    )
+    max_message_bytes: _Size = Field(
+        default=256 * 2**20,
+        ge=1024,
+        le=_MAX_MESSAGE_BYTES,
+        title="--max-message-size",
+        description="Largest request message, at most 2147483647 bytes.",
+    )
+    default_deadline_s: _Duration = Field(
+        default=60.0,
+        gt=0,
+        le=_MAX_DURATION_S,
+        title="--default-deadline",
+        description="Given to inferences that come without a deadline.",
+    )
+    drain_timeout_s: _Duration = Field(
+        default=30.0,
+        le=_MAX_DURATION_S,
+        title="--drain-timeout",
+        description="How long work in flight may go on after SIGTERM.",
+    )
+    max_in_flight: int = Field(
+        default=256,
+        ge=1,
+        le=65536,
+        title="--max-in-flight",
+        description="Unary inferences in flight at once; one more is answered as overload.",
+    )
+    max_streams: int = Field(
+        default=256,
+        ge=1,
+        le=65536,
+        title="--max-streams",
+        description="Inference streams open at once; one more is answered as overload.",
+    )
+    allow_control: bool | None = Field(
+        default=None,
+        title="--allow-control",
+        description="Are load, unload and plan calls allowed? None: only when listening on loopback.",
+    )
+    allow_degraded: bool = Field(
+        default=False,
+        title="--allow-degraded",
+        description="Serve a model whose contract is not kept all the same, and say DEGRADED.",
+    )
+    exit_on_broken: bool = Field(
+        default=False, title="--exit-on-broken", description="End with exit code 3 when a contract is broken."
+    )
+    ready_when_empty: bool = Field(
+        default=False, title="--ready-when-empty", description="Count a server without models as serving."
+    )
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object]) -> Self:
+        """Raises InvalidConfig with one line for each wrong value, naming its flag and what is allowed."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise InvalidConfig(explain(error, cls, "settings")) from error
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return parse_address(self.grpc_address).is_loopback
+
+    @property
+    def control_allowed(self) -> bool:
+        """Whether clients may load, unload and plan models."""
+        return self.is_loopback if self.allow_control is None else self.allow_control

@@ -1,0 +1,40 @@
+"""Log events: for a person on a terminal, JSON lines otherwise; ONNX Runtime's own lines among them."""
+
+import os
+from typing import Any
+
+import structlog
+
+from ortolan_backends.runtime.log import LogLine
+
+__all__ = ["configure", "runtime_line"]
+
+_METHODS = {"V": "debug", "I": "debug", "W": "warning", "E": "error", "F": "critical"}
+
+
+def configure(descriptor: int, level: str) -> None:
+    """Sends events of at least `level` (debug, info, warning, error) to a file descriptor."""
+    stream = os.fdopen(os.dup(descriptor), "w", buffering=1)
+    terminal = stream.isatty()
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=terminal) if terminal else structlog.processors.JSONRenderer(sort_keys=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
+            *([] if terminal else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+
+
+def runtime_line(line: LogLine) -> None:
+    """A message of ONNX Runtime as an event of ours."""
+    logger = structlog.get_logger()
+    method = getattr(logger, _METHODS.get(line.severity, "info"))
+    method("onnxruntime_logged", session=line.logid, where=line.where, text=line.text)

@@ -1,0 +1,153 @@
+"""From a request's data to arrays.
+
+Both functions take a header that `Signature.check()` has passed. They return arrays of the header's shape whose
+memory may be read-only and may be the message's own, and raise InvalidRequest for data that does not fit.
+"""
+
+import math
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortolan.inference.inference_pb2 import InferTensorContents
+from ortolan_server.errors import InvalidRequest
+from ortolan_server.tensors.datatypes import DATATYPES, Datatype
+from ortolan_server.tensors.signature import TensorHeader
+from ortolan_server.tensors.wording import quoted, shape_text
+
+__all__ = ["decode_contents", "decode_raw"]
+
+Array = NDArray[np.generic]
+
+_LENGTH = struct.Struct("<I")
+
+
+def decode_raw(header: TensorHeader, data: bytes | memoryview) -> Array:
+    """Reads an entry of `raw_input_contents`; numbers are viewed in place, where their alignment allows it."""
+    datatype = DATATYPES[header.datatype]
+    count = math.prod(header.shape)
+    if not datatype.item_size:
+        return _objects(_raw_strings(header, data, count), header)
+    if len(data) != count * datatype.item_size:
+        raise InvalidRequest(
+            f"input {quoted(header.name)} has {len(data)} bytes of data; "
+            f"wanted {count * datatype.item_size} for {_described(header)}"
+        )
+    if not count:
+        return np.empty(header.shape, datatype.dtype)
+    if datatype.name == "BOOL":
+        _check_booleans(header, data)
+    array: Array = np.frombuffer(data, datatype.dtype).reshape(header.shape)
+    # A view into the middle of a message may be misaligned, which ONNX Runtime does not expect.
+    return array if array.flags.aligned else array.copy()
+
+
+def decode_contents(header: TensorHeader, contents: InferTensorContents) -> Array:
+    """Reads the typed `contents` of an input."""
+    datatype = DATATYPES[header.datatype]
+    values = _typed_values(header, datatype, contents)
+    count = math.prod(header.shape)
+    if len(values) != count:
+        raise InvalidRequest(
+            f"input {quoted(header.name)} has {len(values)} elements in its contents; "
+            f"wanted {count} for {_described(header)}"
+        )
+    if datatype.name == "BYTES":
+        return _objects([_text(header, index, value) for index, value in enumerate(values)], header)
+    if datatype.dtype.kind in "iu":
+        array = _integers(header, datatype, values)
+    else:
+        array = np.fromiter(values, datatype.dtype, count)
+    return array.reshape(header.shape)
+
+
+def _typed_values(header: TensorHeader, datatype: Datatype, contents: InferTensorContents) -> Sequence[bytes]:
+    """The one list that is filled. Its elements are typed as `bytes`, which they are for BYTES only."""
+    wanted = datatype.contents_field
+    values: Sequence[bytes] = ()
+    for descriptor, filled in contents.ListFields():
+        if not wanted:
+            raise InvalidRequest(
+                f"input {quoted(header.name)} has {descriptor.name}; {datatype.name} travels in raw_input_contents only"
+            )
+        if descriptor.name != wanted:
+            raise InvalidRequest(
+                f"input {quoted(header.name)} has {descriptor.name}; wanted {wanted} for {datatype.name}"
+            )
+        values = filled
+    return values
+
+
+def _integers(header: TensorHeader, datatype: Datatype, values: Sequence[bytes]) -> Array:
+    """INT8 to UINT16 ride in 32-bit lists: what does not fit is refused, not wrapped."""
+    wide = np.uint64 if datatype.dtype.kind == "u" else np.int64
+    array = np.fromiter(values, wide, len(values))
+    limits = np.iinfo(datatype.dtype)
+    outside = np.flatnonzero((array < limits.min) | (array > limits.max))
+    if outside.size:
+        index = int(outside[0])
+        raise InvalidRequest(
+            f"input {quoted(header.name)} has {array[index]} at element {index}; "
+            f"wanted {limits.min} to {limits.max} for {datatype.name}"
+        )
+    return array.astype(datatype.dtype, copy=False)
+
+
+def _raw_strings(header: TensorHeader, data: bytes | memoryview, count: int) -> list[str]:
+    """Each element is its length as a little-endian uint32, then so many bytes of UTF-8."""
+    size = len(data)
+    # Said first, so that a count which the data cannot hold costs no memory.
+    if size < count * _LENGTH.size:
+        raise InvalidRequest(
+            f"input {quoted(header.name)} has {size} bytes of data; "
+            f"wanted at least {count * _LENGTH.size} for the lengths of {_described(header)}"
+        )
+    strings: list[str] = []
+    end = 0
+    for index in range(count):
+        start = end + _LENGTH.size
+        if start > size:
+            raise InvalidRequest(
+                f"input {quoted(header.name)} ends after {index} of {count} elements; wanted {_described(header)}"
+            )
+        (length,) = _LENGTH.unpack_from(data, end)
+        end = start + length
+        if end > size:
+            raise InvalidRequest(
+                f"input {quoted(header.name)} element {index} says it has {length} bytes; "
+                f"{size - start} are left of the data"
+            )
+        strings.append(_text(header, index, data[start:end]))
+    if end != size:
+        raise InvalidRequest(
+            f"input {quoted(header.name)} has {size - end} bytes of data behind its {count} elements; wanted none"
+        )
+    return strings
+
+
+def _text(header: TensorHeader, index: int, data: bytes | memoryview) -> str:
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            f"input {quoted(header.name)} element {index} is not UTF-8 at byte {error.start}; "
+            "wanted text, which is all that ONNX strings can hold"
+        ) from error
+
+
+def _objects(strings: list[str], header: TensorHeader) -> Array:
+    array = np.empty(len(strings), object)
+    array[:] = strings
+    return array.reshape(header.shape)
+
+
+def _check_booleans(header: TensorHeader, data: bytes | memoryview) -> None:
+    largest = int(np.frombuffer(data, np.uint8).max())
+    if largest > 1:
+        raise InvalidRequest(f"input {quoted(header.name)} has a byte {largest} in its data; wanted 0 or 1 for BOOL")
+
+
+def _described(header: TensorHeader) -> str:
+    return f"{header.datatype}{shape_text(header.shape)}"

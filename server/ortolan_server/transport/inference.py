@@ -1,0 +1,213 @@
+"""ModelInfer and ModelStreamInfer over gRPC's public server."""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+
+import grpc
+
+from ortolan.inference import inference_pb2 as pb
+from ortolan_server.engine.call import Ticket
+from ortolan_server.errors import OrtolanError, ServerStopping
+from ortolan_server.services.inference import InferenceService, stream_answer, stream_error
+from ortolan_server.transport.messages import MessageReader
+from ortolan_server.transport.pools import CallPool
+from ortolan_server.transport.status import abort, domain_error
+
+__all__ = ["StreamInfer", "UnaryInfer"]
+
+Outcome = pb.ModelInferResponse | OrtolanError
+# Unanswered messages of one stream: above it the next one is not read, and flow control holds the client.
+_STREAM_WINDOW = 64
+# gRPC shows a call without a deadline as one that has some hundred years left.
+_NO_DEADLINE_S = 1e9
+# A client that wants a failed message to end the stream, as a plain gRPC error, says so with this.
+_REAL_STATUS = ("triton_grpc_error", "true")
+
+
+class UnaryInfer:
+    """One call on one thread of its pool, which waits for the engine."""
+
+    def __init__(self, service: InferenceService, threads: CallPool, max_message_bytes: int) -> None:
+        self.experimental_thread_pool = threads  # gRPC looks for this name
+        self._service = service
+        self._read = MessageReader(pb.ModelInferRequest, max_message_bytes)
+
+    def __call__(self, data: bytes, context: grpc.ServicerContext) -> pb.ModelInferResponse:
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        try:
+            ticket = self._service.infer(self._read(data), _deadline(context), outcomes.put)
+            if not context.add_callback(ticket.cancel):
+                ticket.cancel()
+            outcome = outcomes.get()
+        except Exception as error:  # noqa: BLE001 - the table knows them all
+            abort(context, error)
+        if isinstance(outcome, Exception):
+            abort(context, outcome)
+        return outcome
+
+
+class StreamInfer:
+    """Streams of calls: answers in request order, errors in-band, two threads for each open stream."""
+
+    def __init__(self, service: InferenceService, threads: CallPool, max_message_bytes: int) -> None:
+        self.experimental_thread_pool = threads  # gRPC looks for this name
+        self._service = service
+        self._read = MessageReader(pb.ModelInferRequest, max_message_bytes)
+        self._open: set[_Stream] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    def __call__(
+        self, messages: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[pb.ModelStreamInferResponse]:
+        stream = _Stream()
+        with self._lock:
+            if self._stopping:
+                abort(context, ServerStopping("the server is stopping"))
+            self._open.add(stream)
+        context.add_callback(stream.cancel)
+        threading.Thread(
+            target=self._take, args=(messages, stream, _deadline(context)), name="stream-reader", daemon=True
+        ).start()
+        try:
+            yield from self._answer(stream, context)
+        finally:
+            stream.cancel()
+            with self._lock:
+                self._open.discard(stream)
+
+    def drain(self) -> None:
+        """Takes nothing new; streams end when what they took is answered."""
+        with self._lock:
+            self._stopping = True
+            for stream in self._open:
+                stream.end(ServerStopping("the server is stopping: open the stream again elsewhere"))
+
+    def _take(self, messages: Iterator[bytes], stream: "_Stream", deadline_s: float) -> None:
+        """Reads requests and hands them to the engine until the client or the server ends the stream."""
+        try:
+            for data in messages:
+                slot = stream.reserve()
+                if slot is None:
+                    return
+                self._submit(data, slot, deadline_s)
+        except Exception:  # noqa: BLE001 - gRPC's way to say that the client left
+            stream.cancel()
+        else:
+            stream.end(None)
+
+    def _submit(self, data: bytes, slot: "_Slot", deadline_s: float) -> None:
+        request = pb.ModelInferRequest()
+        try:
+            request = self._read(data)
+            slot.request = request
+            slot.follow(self._service.infer(request, deadline_s, slot.fill))
+        except Exception as error:  # noqa: BLE001 - in-band, whatever it is
+            slot.fill(domain_error(error))
+
+    def _answer(self, stream: "_Stream", context: grpc.ServicerContext) -> Iterator[pb.ModelStreamInferResponse]:
+        real_status = _REAL_STATUS in context.invocation_metadata()
+        for slot in stream.answered():
+            outcome = slot.outcome
+            if isinstance(outcome, pb.ModelInferResponse):
+                yield stream_answer(outcome)
+            elif outcome is not None:
+                if real_status:
+                    abort(context, outcome)
+                yield stream_error(slot.request, outcome)
+        if stream.ending is not None:
+            abort(context, stream.ending)
+
+
+class _Slot:
+    """The place of one request in its stream's order."""
+
+    __slots__ = ("_cancelled", "_filled", "_ticket", "outcome", "request")
+
+    def __init__(self, filled: Callable[[], None]) -> None:
+        self._filled = filled
+        self.request = pb.ModelInferRequest()
+        self.outcome: Outcome | None = None
+        self._ticket: Ticket | None = None
+        self._cancelled = False
+
+    def fill(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._filled()
+
+    def follow(self, ticket: Ticket) -> None:
+        self._ticket = ticket
+        if self._cancelled:
+            ticket.cancel()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._ticket is not None:
+            self._ticket.cancel()
+
+
+class _Stream:
+    """Slots in request order between the thread that reads and the one that answers."""
+
+    def __init__(self) -> None:
+        self._slots: deque[_Slot] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self.ending: OrtolanError | None = None
+        """Why the server ended it; None when the client did."""
+
+    def reserve(self) -> _Slot | None:
+        """The next place, once there is one; None when the stream takes no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or len(self._slots) < _STREAM_WINDOW)
+            if self._ended:
+                return None
+            slot = _Slot(self._wake)
+            self._slots.append(slot)
+            return slot
+
+    def answered(self) -> Iterator[_Slot]:
+        """Slots in order, each once it is filled, until the stream has ended."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_news)
+                if not self._slots:
+                    return
+                slot = self._slots.popleft()
+                self._changed.notify_all()
+            yield slot
+
+    def end(self, ending: OrtolanError | None) -> None:
+        """Nothing more is taken; what was taken is answered."""
+        with self._changed:
+            if not self._ended:
+                self._ended = True
+                self.ending = ending
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Nobody waits for answers any more."""
+        with self._changed:
+            self._ended = True
+            waiting = list(self._slots)
+            self._slots.clear()
+            self._changed.notify_all()
+        for slot in waiting:
+            slot.cancel()
+
+    def _has_news(self) -> bool:
+        return self._slots[0].outcome is not None if self._slots else self._ended
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _deadline(context: grpc.ServicerContext) -> float:
+    """The call's deadline on the clock of `time.monotonic()`; infinite without one."""
+    remaining = context.time_remaining()
+    return math.inf if remaining > _NO_DEADLINE_S else time.monotonic() + remaining

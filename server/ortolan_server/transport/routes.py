@@ -1,0 +1,108 @@
+"""Which handler answers which method, and which calls are refused before they take a thread."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from ortolan.inference import inference_pb2
+from ortolan.v1 import provider_reflection_pb2
+from ortolan_server.errors import Overloaded
+from ortolan_server.services.metadata import MetadataService
+from ortolan_server.services.reflection import ReflectionService
+from ortolan_server.services.repository import RepositoryService
+from ortolan_server.services.statistics import StatisticsService
+from ortolan_server.transport.messages import MessageReader
+from ortolan_server.transport.pools import CallPool
+from ortolan_server.transport.status import abort
+
+__all__ = ["INFERENCE", "REFLECTION", "Handler", "Router", "cold_handlers", "serialize"]
+
+INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+REFLECTION = provider_reflection_pb2.DESCRIPTOR.services_by_name["ProviderReflection"].full_name
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+M = TypeVar("M", bound=Message)
+
+
+class Router(grpc.GenericRpcHandler):
+    """Finds handlers by path.
+
+    Handlers are not registered by gRPC's generated functions: a lane of our own has to see the path. A
+    full pool is refused here, since gRPC would queue for it without bound.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], bounded: Mapping[str, tuple[CallPool, str]]) -> None:
+        self._handlers = handlers
+        self._bounded = bounded
+
+    def service(self, details: grpc.HandlerCallDetails) -> "Handler | None":
+        handler = self._handlers.get(details.method)
+        bound = self._bounded.get(details.method)
+        if bound is not None and bound[0].full:
+            pool, text = bound
+            return _refusal(handler, Overloaded(text.format(pool.limit)))
+        return handler
+
+
+def cold_handlers(
+    metadata: MetadataService,
+    repository: RepositoryService,
+    statistics: StatisticsService,
+    reflection: ReflectionService,
+    max_message_bytes: int,
+) -> dict[str, Handler]:
+    """Unary calls other than inference, by path."""
+    pb, ours = inference_pb2, provider_reflection_pb2
+
+    def cold(behaviour: Callable[[M], Message], request: type[M]) -> Handler:
+        return _unary(behaviour, MessageReader(request, max_message_bytes))
+
+    inference = {
+        "ServerLive": cold(metadata.server_live, pb.ServerLiveRequest),
+        "ServerReady": cold(metadata.server_ready, pb.ServerReadyRequest),
+        "ModelReady": cold(metadata.model_ready, pb.ModelReadyRequest),
+        "ServerMetadata": cold(metadata.server_metadata, pb.ServerMetadataRequest),
+        "ModelMetadata": cold(metadata.model_metadata, pb.ModelMetadataRequest),
+        "ModelConfig": cold(metadata.model_config, pb.ModelConfigRequest),
+        "ModelStatistics": cold(statistics.model_statistics, pb.ModelStatisticsRequest),
+        "RepositoryIndex": cold(repository.index, pb.RepositoryIndexRequest),
+        "RepositoryModelLoad": cold(repository.load, pb.RepositoryModelLoadRequest),
+        "RepositoryModelUnload": cold(repository.unload, pb.RepositoryModelUnloadRequest),
+    }
+    providers = {
+        "GetServer": cold(reflection.get_server, ours.GetServerRequest),
+        "ListProviders": cold(reflection.list_providers, ours.ListProvidersRequest),
+        "ListAssignments": cold(reflection.list_assignments, ours.ListAssignmentsRequest),
+        "GetAssignment": cold(reflection.get_assignment, ours.GetAssignmentRequest),
+        "PlanAssignment": cold(reflection.plan_assignment, ours.PlanAssignmentRequest),
+    }
+    return {
+        **{f"/{INFERENCE}/{method}": handler for method, handler in inference.items()},
+        **{f"/{REFLECTION}/{method}": handler for method, handler in providers.items()},
+    }
+
+
+def _unary(behaviour: Callable[[M], Message], read: MessageReader[M]) -> Handler:
+    def handle(data: bytes, context: grpc.ServicerContext) -> Message:
+        try:
+            return behaviour(read(data))
+        except Exception as error:  # noqa: BLE001 - the table knows them all
+            abort(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(handle, response_serializer=serialize)
+
+
+def _refusal(handler: "Handler | None", error: Overloaded) -> Handler:
+    def refuse(_request: object, context: grpc.ServicerContext) -> None:
+        abort(context, error)
+
+    if handler is not None and handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(refuse)
+    return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def serialize(message: Message) -> bytes:
+    """Any response as its bytes."""
+    return message.SerializeToString()

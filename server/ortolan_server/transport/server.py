@@ -1,0 +1,142 @@
+"""The gRPC server: listening, options, pools, draining."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from ortolan_server.errors import InvalidConfig
+from ortolan_server.services.inference import InferenceService
+from ortolan_server.services.metadata import MetadataService
+from ortolan_server.services.reflection import ReflectionService
+from ortolan_server.services.repository import RepositoryService
+from ortolan_server.services.statistics import StatisticsService
+from ortolan_server.settings import Settings
+from ortolan_server.transport.health import Health
+from ortolan_server.transport.inference import StreamInfer, UnaryInfer
+from ortolan_server.transport.pools import CallPool
+from ortolan_server.transport.reflection import reflection_handlers
+from ortolan_server.transport.routes import INFERENCE, REFLECTION, Handler, Router, cold_handlers, serialize
+from ortolan_server.transport.watching import WatchAssignments
+
+__all__ = ["GrpcServer"]
+
+# Short calls: metadata, health, reflection. Long ones have pools of their own.
+_COLD_THREADS = 16
+# gRPC drops a message over its own limit without naming a setting. Up to twice our limit it is read and
+# refused by us, with the flag's name; above that gRPC's plain answer must do.
+_HARD_LIMIT_FACTOR = 2
+_INT32_MAX = 2**31 - 1
+# Clients behind load balancers ping every 10 s; gRPC's default calls that abuse and closes the connection.
+_MIN_PING_INTERVAL_MS = 5_000
+
+
+class GrpcServer:
+    """Every service on one address. `start()` binds; `stop()` drains."""
+
+    def __init__(  # noqa: PLR0913 - one parameter a service
+        self,
+        settings: Settings,
+        health: Health,
+        inference: InferenceService,
+        metadata: MetadataService,
+        repository: RepositoryService,
+        statistics: StatisticsService,
+        reflection: ReflectionService,
+    ) -> None:
+        limit = settings.max_message_bytes
+        self._settings = settings
+        self._health = health
+        self._calls = CallPool(settings.max_in_flight, "infer")
+        self._streams = CallPool(settings.max_streams, "stream")
+        self._stream_infer = StreamInfer(inference, self._streams, limit)
+        self._watch = WatchAssignments(reflection, CallPool(settings.max_streams, "watch"), limit)
+        handlers = {
+            **cold_handlers(metadata, repository, statistics, reflection, limit),
+            **self._hot_handlers(UnaryInfer(inference, self._calls, limit)),
+        }
+        self._router = Router(
+            handlers,
+            {
+                f"/{INFERENCE}/ModelInfer": (
+                    self._calls,
+                    "{} inferences are in flight, the most this server takes (ortolan serve --max-in-flight)",
+                ),
+                f"/{INFERENCE}/ModelStreamInfer": (
+                    self._streams,
+                    "{} streams are open, the most this server takes (ortolan serve --max-streams)",
+                ),
+            },
+        )
+        self._server = self._build()
+
+    def start(self) -> str:
+        """Binds and serves. Returns the address with the port that was really taken. Raises InvalidConfig."""
+        address = self._settings.grpc_address
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise InvalidConfig(f"cannot listen on {address}: it is in use or not an address of this host") from error
+        self._server.start()
+        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+
+    def stop(self, timeout_s: float) -> None:
+        """Takes nothing new, finishes what is in flight for at most `timeout_s`, then closes."""
+        deadline = time.monotonic() + timeout_s
+        self._health.stop()
+        closed = self._server.stop(timeout_s)
+        self._stream_infer.drain()
+        self._watch.drain()
+        for pool in (self._calls, self._streams):
+            pool.wait_idle(max(0.0, deadline - time.monotonic()))
+        self._server.stop(0)  # health watches would stay as long as their clients do
+        closed.wait()
+
+    def abandon(self) -> None:
+        """Closes now, whatever is in flight."""
+        self._server.stop(0)
+
+    def _hot_handlers(self, infer: UnaryInfer) -> dict[str, Handler]:
+        return {
+            f"/{INFERENCE}/ModelInfer": grpc.unary_unary_rpc_method_handler(infer, response_serializer=serialize),
+            f"/{INFERENCE}/ModelStreamInfer": grpc.stream_stream_rpc_method_handler(
+                self._stream_infer, response_serializer=serialize
+            ),
+            f"/{REFLECTION}/WatchAssignments": grpc.unary_stream_rpc_method_handler(
+                self._watch, response_serializer=serialize
+            ),
+        }
+
+    def _build(self) -> grpc.Server:
+        server = grpc.server(
+            ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="grpc"),
+            handlers=[self._router],
+            options=_options(self._settings.max_message_bytes),
+        )
+        services = [INFERENCE, REFLECTION]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
+        channelz.add_channelz_servicer(server)
+        services += [
+            file.services_by_name[name].full_name
+            for file in (health_pb2.DESCRIPTOR, channelz_pb2.DESCRIPTOR)
+            for name in file.services_by_name
+        ]
+        for service, handler in reflection_handlers(services, ThreadPoolExecutor(_COLD_THREADS)).items():
+            server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": handler}),)
+            )
+        return server
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", min(_INT32_MAX, max_message_bytes * _HARD_LIMIT_FACTOR)),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, and must not start
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+        ("grpc.enable_channelz", 1),
+    ]

@@ -1,0 +1,104 @@
+"""Real failures of ONNX Runtime, and texts read off hardware that is not here."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from ortolan_backends.catalog import Catalog
+from ortolan_backends.errors import DeviceFailure, InvalidInput, OutOfMemory, RunCancelled, RunFailed
+from ortolan_backends.options import parse_options
+from ortolan_backends.runtime.failures import classify_run, plain
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_backends.runtime.model import read_model
+from ortolan_backends.runtime.session import OpenRung, RunHandle, Session, open_session
+from tests import models
+
+
+@pytest.fixture
+def opened(tmp_path: Path, runtime_log: RuntimeLog) -> Session:
+    cpu = Catalog.from_entry_points().get("cpu")
+    model = read_model(models.save(models.add_one(), tmp_path))
+    return open_session(model, [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)[0]
+
+
+def test_a_wrong_dtype_is_the_callers_fault(opened: Session) -> None:
+    with pytest.raises(InvalidInput, match="Unexpected input data type"):
+        opened.run({"x": np.zeros((1, 2), np.int64)}, ["y"], RunHandle())
+    assert opened.run({"x": np.zeros((1, 2), np.float32)}, ["y"], RunHandle())[0].tolist() == [[1, 1]]
+
+
+def test_a_missing_input_is_the_callers_fault(opened: Session) -> None:
+    with pytest.raises(InvalidInput, match="x"):
+        opened.run({}, ["y"], RunHandle())
+
+
+def test_a_terminated_run_is_cancelled(opened: Session) -> None:
+    handle = RunHandle()
+    handle.terminate()
+    with pytest.raises(RunCancelled):
+        opened.run({"x": np.zeros((1, 2), np.float32)}, ["y"], handle)
+
+
+def test_no_memory_is_told_from_other_failures(tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    cpu = Catalog.from_entry_points().get("cpu")
+    huge = models.model(
+        [helper.make_node("Expand", ["x", "shape"], ["y"], name="expand")],
+        [models.value("x", TensorProto.FLOAT, [1]), models.value("shape", TensorProto.INT64, [1])],
+        [models.value("y", TensorProto.FLOAT, ["N"])],
+    )
+    session, _ = open_session(
+        read_model(models.save(huge, tmp_path)), [OpenRung(cpu, parse_options(cpu, {}))], runtime_log
+    )
+    feeds = {"x": np.zeros(1, np.float32), "shape": np.array([1 << 50], np.int64)}
+    with pytest.raises(OutOfMemory):
+        session.run(feeds, ["y"], RunHandle())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", DeviceFailure),
+        ("CUBLAS failure 14: CUBLAS_STATUS_INTERNAL_ERROR", DeviceFailure),
+        ("BFCArena: Available memory of 0 is smaller than requested bytes; bfc_arena.cc:376", OutOfMemory),
+        ("CUDA failure 2: out of memory ; GPU=0", OutOfMemory),
+        ("Non-zero status code returned while running Reshape node", RunFailed),
+    ],
+)
+def test_texts_without_a_type(text: str, kind: type[RunFailed]) -> None:
+    assert type(classify_run(RuntimeError(text))) is kind
+
+
+def test_the_cause_is_unwrapped() -> None:
+    wrapped = (
+        "[ONNXRuntimeError] : 1 : FAIL : Exception during initialization: /a/basic_backend.cc:136 "
+        "onnxruntime::openvino_ep::F(int&) [OpenVINO-EP] Exception while Loading Network: \n"
+        "Exception from src/inference/src/dev/plugin.cpp:53:\n"
+        "Check '!shape.rank().is_dynamic()' failed at src/node.cpp:106:\n"
+        "Unexpected: dynamic rank\n\n"
+    )
+    assert plain(wrapped) == "Exception while Loading Network: Unexpected: dynamic rank"
+
+
+def test_bfloat16_both_ways(tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    cpu = Catalog.from_entry_points().get("cpu")
+    proto = models.identity(TensorProto.BFLOAT16, ["N"])
+    session, _ = open_session(
+        read_model(models.save(proto, tmp_path)), [OpenRung(cpu, parse_options(cpu, {}))], runtime_log
+    )
+    bits = np.array([0x3F80, 0x4000, 0x7F80], np.uint16)
+    assert session.run({"x": bits}, ["y"], RunHandle())[0].tolist() == bits.tolist()
+    assert session.run({"x": bits[:0]}, ["y"], RunHandle())[0].shape == (0,)
+
+
+def test_an_unknown_rank_is_not_a_scalar(tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    cpu = Catalog.from_entry_points().get("cpu")
+    shapes = {}
+    for shape in ([], None):
+        proto: onnx.ModelProto = models.identity(TensorProto.FLOAT, shape)
+        path = models.save(proto, tmp_path / str(shape))
+        session, _ = open_session(read_model(path), [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)
+        shapes[str(shape)] = session.inputs[0].shape
+    assert shapes == {"[]": (), "None": None}

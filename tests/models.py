@@ -1,0 +1,89 @@
+"""Small models for tests, each with an answer that can be worked out by hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["add_one", "convolution", "identity", "model", "save", "simple", "tensor", "value"]
+
+OPSET = 17
+IR_VERSION = 8
+
+
+def value(name: str, kind: int, shape: Sequence[int | str | None] | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def tensor(name: str, data: ArrayLike, dtype: str = "float32") -> onnx.TensorProto:
+    return numpy_helper.from_array(np.asarray(data, dtype), name)
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    weights: Sequence[onnx.TensorProto] = (),
+) -> onnx.ModelProto:
+    graph = helper.make_graph(nodes, "test", inputs, outputs, list(weights))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def save(proto: onnx.ModelProto, folder: Path, *, version: int = 1, toml: str = "") -> Path:
+    """Writes `<folder>/<version>/model.onnx` and, if given, `<folder>/model.toml`. Returns the model file."""
+    path = folder / str(version) / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(proto.SerializeToString())
+    if toml:
+        (folder / "model.toml").write_text(toml)
+    return path
+
+
+def add_one() -> onnx.ModelProto:
+    """x FP32[N,2] → y = x + 1."""
+    return model(
+        [helper.make_node("Add", ["x", "one"], ["y"], name="add")],
+        [value("x", TensorProto.FLOAT, ["N", 2])],
+        [value("y", TensorProto.FLOAT, ["N", 2])],
+        [tensor("one", [1.0])],
+    )
+
+
+def simple() -> onnx.ModelProto:
+    """The model of Triton's examples: INT32[1,16] INPUT0, INPUT1 → OUTPUT0 their sum, OUTPUT1 their difference."""
+    names = ("INPUT0", "INPUT1"), ("OUTPUT0", "OUTPUT1")
+    return model(
+        [
+            helper.make_node("Add", list(names[0]), ["OUTPUT0"], name="sum"),
+            helper.make_node("Sub", list(names[0]), ["OUTPUT1"], name="difference"),
+        ],
+        [value(name, TensorProto.INT32, [1, 16]) for name in names[0]],
+        [value(name, TensorProto.INT32, [1, 16]) for name in names[1]],
+    )
+
+
+def identity(kind: int, shape: Sequence[int | str | None] | None) -> onnx.ModelProto:
+    """x → y, the same."""
+    return model(
+        [helper.make_node("Identity", ["x"], ["y"], name="same")],
+        [value("x", kind, shape)],
+        [value("y", kind, shape)],
+    )
+
+
+def convolution(middle: str) -> onnx.ModelProto:
+    """x FP32[1,1,8,8] → Conv `conv` → Relu `relu` → the operator `middle` → Sigmoid `sigmoid` → y."""
+    return model(
+        [
+            helper.make_node("Conv", ["x", "kernel"], ["a"], name="conv", pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["a"], ["b"], name="relu"),
+            helper.make_node(middle, ["b"], ["c"], name=middle.lower()),
+            helper.make_node("Sigmoid", ["c"], ["y"], name="sigmoid"),
+        ],
+        [value("x", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [value("y", TensorProto.FLOAT, None)],
+        [tensor("kernel", np.ones((1, 1, 3, 3)))],
+    )

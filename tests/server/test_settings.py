@@ -1,0 +1,121 @@
+import pytest
+from pydantic import ValidationError
+
+from ortolan_server.errors import InvalidConfig
+from ortolan_server.settings import Settings
+
+
+def test_defaults() -> None:
+    assert Settings().model_dump() == {
+        "grpc_address": "127.0.0.1:8001",
+        "max_message_bytes": 256 * 1024 * 1024,
+        "default_deadline_s": 60.0,
+        "drain_timeout_s": 30.0,
+        "max_in_flight": 256,
+        "max_streams": 256,
+        "allow_control": None,
+        "allow_degraded": False,
+        "exit_on_broken": False,
+        "ready_when_empty": False,
+    }
+
+
+def test_sizes_and_durations_come_with_units() -> None:
+    settings = Settings.parse({"max_message_bytes": "1.5GiB", "default_deadline_s": "500ms", "drain_timeout_s": 0})
+    assert settings.max_message_bytes == 3 * 2**29
+    assert settings.default_deadline_s == pytest.approx(0.5)
+    assert settings.drain_timeout_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("address", "allow_control", "loopback", "allowed"),
+    [
+        ("127.0.0.1:0", None, True, True),
+        ("127.0.0.1:0", False, True, False),
+        ("127.0.0.1:0", True, True, True),
+        ("0.0.0.0:0", None, False, False),
+        ("0.0.0.0:0", False, False, False),
+        ("0.0.0.0:0", True, False, True),
+        ("unix:/run/o.sock", None, True, True),
+    ],
+)
+def test_control_is_for_loopback_unless_said_otherwise(
+    address: str,
+    allow_control: bool | None,  # noqa: FBT001 - a parameter of the table
+    loopback: bool,  # noqa: FBT001 - as above
+    allowed: bool,  # noqa: FBT001 - as above
+) -> None:
+    settings = Settings(grpc_address=address, allow_control=allow_control)
+    assert settings.grpc_address == address
+    assert settings.is_loopback is loopback
+    assert settings.control_allowed is allowed
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        (
+            {"grpc_address": ":1"},
+            [
+                (
+                    "settings: --grpc-address: has no host; 0.0.0.0 is every IPv4 interface, [::] every one; "
+                    "allowed: host:port, [ipv6]:port or unix:/path"
+                )
+            ],
+        ),
+        ({"grpc_address": 8001}, ["settings: --grpc-address: must be a text in quotes, not 8001"]),
+        (
+            {"max_message_bytes": "2GiB"},
+            ["settings: --max-message-size: must be less than or equal to 2147483647, not 2147483648"],
+        ),
+        (
+            {"max_message_bytes": -1},
+            [
+                (
+                    "settings: --max-message-size: must be a size: a whole number of bytes, "
+                    "or a number with B, KB, MB, GB, KiB, MiB or GiB, not -1"
+                )
+            ],
+        ),
+        ({"max_message_bytes": 1}, ["settings: --max-message-size: must be greater than or equal to 1024, not 1"]),
+        ({"default_deadline_s": 0}, ["settings: --default-deadline: must be greater than 0, not 0.0"]),
+        (
+            {"default_deadline_s": "2h 1s"},
+            [
+                (
+                    "settings: --default-deadline: must be a duration: a number of seconds, "
+                    "or a number with ms, s, m or h, not '2h 1s'"
+                )
+            ],
+        ),
+        ({"drain_timeout_s": "25h"}, ["settings: --drain-timeout: must be less than or equal to 86400, not 90000.0"]),
+        (
+            {"max_in_flight": 0, "max_streams": "8"},
+            [
+                "settings: --max-in-flight: must be greater than or equal to 1, not 0",
+                'settings: --max-streams: must be a valid integer, not "8"',
+            ],
+        ),
+        ({"allow_control": 1}, ["settings: --allow-control: must be true or false, not 1"]),
+    ],
+)
+def test_a_wrong_value_names_its_flag(values: dict[str, object], lines: list[str]) -> None:
+    with pytest.raises(InvalidConfig) as raised:
+        Settings.parse(values)
+    assert str(raised.value).splitlines() == lines
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(InvalidConfig, match="max_stream: unknown key; did you mean 'max_streams'?"):
+        Settings.parse({"max_stream": 1})
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().max_streams = 1
+
+
+def test_every_setting_has_a_flag_and_a_description() -> None:
+    for name, field in Settings.model_fields.items():
+        assert (field.title or "").startswith("--"), name
+        assert field.description, name
