@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["add_one", "convolution", "identity", "model", "save", "simple", "tensor", "value"]
+__all__ = ["add_one", "convolution", "countdown", "identity", "model", "save", "simple", "tensor", "value"]
 
 OPSET = 17
 IR_VERSION = 8
@@ -43,7 +43,7 @@ def save(proto: onnx.ModelProto, folder: Path, *, version: int = 1, toml: str = 
 
 
 def add_one() -> onnx.ModelProto:
-    """x FP32[N,2] → y = x + 1."""
+    """Input x FP32[N,2] → output y = x + 1."""
     return model(
         [helper.make_node("Add", ["x", "one"], ["y"], name="add")],
         [value("x", TensorProto.FLOAT, ["N", 2])],
@@ -66,7 +66,7 @@ def simple() -> onnx.ModelProto:
 
 
 def identity(kind: int, shape: Sequence[int | str | None] | None) -> onnx.ModelProto:
-    """x → y, the same."""
+    """Input x → output y, the same."""
     return model(
         [helper.make_node("Identity", ["x"], ["y"], name="same")],
         [value("x", kind, shape)],
@@ -75,7 +75,7 @@ def identity(kind: int, shape: Sequence[int | str | None] | None) -> onnx.ModelP
 
 
 def convolution(middle: str) -> onnx.ModelProto:
-    """x FP32[1,1,8,8] → Conv `conv` → Relu `relu` → the operator `middle` → Sigmoid `sigmoid` → y."""
+    """Input x FP32[1,1,8,8] → Conv `conv` → Relu `relu` → the operator `middle` → Sigmoid `sigmoid` → y."""
     return model(
         [
             helper.make_node("Conv", ["x", "kernel"], ["a"], name="conv", pads=[1, 1, 1, 1]),
@@ -86,4 +86,28 @@ def convolution(middle: str) -> onnx.ModelProto:
         [value("x", TensorProto.FLOAT, [1, 1, 8, 8])],
         [value("y", TensorProto.FLOAT, None)],
         [tensor("kernel", np.ones((1, 1, 3, 3)))],
+    )
+
+
+def countdown() -> onnx.ModelProto:
+    """Input n INT64[] → output y FP32[]: 1, added up n times in a Loop; a run that lasts as long as n says."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["still"], name="go_on"),
+            helper.make_node("Add", ["sum", "one"], ["next"], name="step"),
+        ],
+        "body",
+        [
+            value("i", TensorProto.INT64, []),
+            value("go_on", TensorProto.BOOL, []),
+            value("sum", TensorProto.FLOAT, []),
+        ],
+        [value("still", TensorProto.BOOL, []), value("next", TensorProto.FLOAT, [])],
+        [tensor("one", 1.0)],
+    )
+    return model(
+        [helper.make_node("Loop", ["n", "true", "zero"], ["y"], name="loop", body=body)],
+        [value("n", TensorProto.INT64, [])],
+        [value("y", TensorProto.FLOAT, [])],
+        [tensor("true", True, "bool"), tensor("zero", 0.0)],
     )

@@ -12,9 +12,9 @@ LONGEST_FILE_LINES = 400
 
 # From the bottom up: a module of the server imports from its own room and from those below it, never sideways.
 LAYERS = (
-    {"addresses", "errors", "units"},
-    {"settings", "telemetry", "tensors", "validation"},
-    {"repository"},
+    {"addresses", "errors", "units", "validation"},
+    {"telemetry", "tensors"},
+    {"repository", "settings"},
     {"chains", "engine"},
     {"lifecycle"},
     {"services"},

@@ -11,11 +11,9 @@ backend's short name and whose value is an object of this shape.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from onnxruntime import SessionOptions
-
     from ortolan_backends.options import ProviderOptions
 
 __all__ = ["Availability", "Backend", "Check", "Device", "Outcome", "Probe"]
@@ -117,12 +115,11 @@ class Backend(Protocol):
     options: "type[ProviderOptions]"
 
     def probe(self) -> Probe:
-        """Looks at this machine. Never raises and never crashes the process: what can crash is looked at in
-        a subprocess."""
+        """Looks at this machine. Never raises, and never crashes the process: what can is done in a subprocess."""
         ...
 
-    def attach(self, session_options: "SessionOptions", options: "ProviderOptions") -> None:
-        """Puts the provider behind those already in `session_options`.
+    def attach(self, session_options: Any, options: "ProviderOptions") -> None:  # noqa: ANN401 - it has no types
+        """Puts the provider behind those already in `session_options`, an `onnxruntime.SessionOptions`.
 
         `options` is an instance of `self.options`. Raises ONNX Runtime's own exceptions: the caller
         wraps them.

@@ -29,15 +29,18 @@ _CONFIG_DEVICES = ("AUTO", "CPU", "GPU", "HETERO", "MULTI", "NPU")
 _CONFIG_THAT_LOADS_CODE = "CONFIG_FILE"
 _MAX_THREADS = 1024
 
-Property = bool | int | float | str
+DeviceProperties = Mapping[str, Mapping[str, object]]
 
 
-def _device_properties(config: Mapping[str, Mapping[str, Property]]) -> Mapping[str, Mapping[str, Property]]:
+def _device_properties(config: DeviceProperties) -> DeviceProperties:
     for device, properties in config.items():
         if device not in _CONFIG_DEVICES:
             raise ValueError(f"{device} is no device; a table of properties by {', '.join(_CONFIG_DEVICES)}")
         if _CONFIG_THAT_LOADS_CODE in properties:
             raise ValueError(f"{device}.{_CONFIG_THAT_LOADS_CODE} cannot be set, since it loads code")
+        for name, value in properties.items():
+            if not isinstance(value, bool | int | float | str):
+                raise ValueError(f"{device}.{name} is no boolean, number or text")  # noqa: TRY004 - pydantic's way
     return config
 
 
@@ -86,7 +89,7 @@ class OpenVinoOptions(ProviderOptions):
         key="model_priority",
         doc="Which models get the better device when several share them, in the mode AUTO.",
     )
-    load_config: Annotated[Mapping[str, Mapping[str, Property]], AfterValidator(_device_properties)] | None = option(
+    load_config: Annotated[DeviceProperties, AfterValidator(_device_properties)] | None = option(
         None,
         key="load_config",
         allowed='properties by device: { CPU = { PERFORMANCE_HINT = "THROUGHPUT" } }',

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
@@ -56,7 +57,7 @@ def _size_bytes(value: object) -> object:
     match = _SIZE.fullmatch(value)
     if match is None:
         raise ValueError("not a size")
-    return int(float(match[1]) * _UNIT_BYTES[match[2]])
+    return int(Decimal(match[1]) * _UNIT_BYTES[match[2]])  # exact, as float is not
 
 
 Size = Annotated[
@@ -224,12 +225,12 @@ def _complaint(details: "ErrorDetails", docs: Mapping[str, OptionDoc]) -> str:
     name = str(details["loc"][0])
     if name not in docs:
         return _unknown(name, docs)
-    value = details["input"] if len(details["loc"]) == 1 else message
-    shown = json.dumps(value, default=str) if len(details["loc"]) == 1 else f"… ({value})"
-    doc = docs[name]
-    if details["type"] == "value_error" and doc.type != "size":
-        return f"{name} = {shown} is refused: {message}"
-    return f"{name} = {shown} is refused: it takes {_wanted(doc)}"
+    shown = f"{'.'.join(map(str, details['loc']))} = {json.dumps(details['input'], default=str)} is refused"
+    if details["type"] == "value_error" and docs[name].type != "size":
+        return f"{shown}: {message}"
+    if len(details["loc"]) > 1:  # within a table
+        return f"{shown}: {message[:1].lower()}{message[1:]}"
+    return f"{shown}: it takes {_wanted(docs[name])}"
 
 
 def _wanted(doc: OptionDoc) -> str:

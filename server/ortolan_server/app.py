@@ -39,9 +39,7 @@ class App:
         ours = version("ortolan")
         registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded)
         self.manager = ModelManager(repository, registry, drain_timeout_s=settings.drain_timeout_s)
-        metadata = MetadataService(
-            self.manager, registry, version=ours, ready_when_empty=settings.ready_when_empty
-        )
+        metadata = MetadataService(self.manager, registry, version=ours, ready_when_empty=settings.ready_when_empty)
         facts = HostFacts(ours, runtime_version, package, socket.gethostname(), datetime.now(UTC))
         self._settings = settings
         self._health = Health(self.manager, metadata, CallPool(_HEALTH_THREADS, "health"))
@@ -68,6 +66,8 @@ class App:
         self.manager.subscribe(_log_change)
         self._health.follow()
         self.manager.load_all()
+        models = list(self.manager.models)
+        log.info("models_loaded", models=len(models), serving=sum(model.serving is not None for model in models))
         return address
 
     def stop(self) -> None:
@@ -98,4 +98,4 @@ def _log_change(version: ModelVersion) -> None:
     elif version.state is State.FAILED:
         log.error("model_failed", reason=version.reason, **event)
     else:
-        log.info(f"model_{version.state.lower()}", **event)
+        log.info("model_changed", state=str(version.state), **event)

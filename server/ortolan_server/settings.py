@@ -79,7 +79,7 @@ class Settings(BaseModel):
     allow_degraded: bool = Field(
         default=False,
         title="--allow-degraded",
-        description="Serve a model whose contract is not kept all the same, and say DEGRADED.",
+        description="Serve models without a [require] table at a lower rung too, and say DEGRADED.",
     )
     exit_on_broken: bool = Field(
         default=False, title="--exit-on-broken", description="End with exit code 3 when a contract is broken."

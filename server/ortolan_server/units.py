@@ -25,7 +25,7 @@ def parse_size_bytes(value: object) -> int:
     try:
         number = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
         return _SIZE.validate_python(number, strict=True)
-    except (ValidationError, OverflowError):
+    except ValidationError:
         allowed = "a whole number of bytes, or a number with B, KB, MB, GB, KiB, MiB or GiB"
         raise ValueError(f"must be a size: {allowed}, not {value!r}") from None
 

@@ -46,16 +46,16 @@ def test_what_libraries_print_does_not_spoil_the_answer(add_module: AddModule) -
 
 
 @pytest.mark.parametrize(
-    ("source", "ending"),
+    ("source", "timeout_s", "ending"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was killed by SIGSEGV"),
-        ("raise SystemExit(7)", "ended with exit status 7"),
-        ("print('no JSON')", "ended with exit status 0"),
-        ("import threading; threading.Event().wait()", "did not end within 1 s"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 60, "was killed by SIGSEGV"),
+        ("raise SystemExit(7)", 60, "ended with exit status 7"),
+        ("print('no JSON')", 60, "ended with exit status 0"),
+        ("import threading; threading.Event().wait()", 0.5, "did not end within 0.5 s"),
     ],
 )
-def test_endings_without_an_answer(add_module: AddModule, source: str, ending: str) -> None:
-    answer = ask(add_module("ending", source), {}, timeout_s=1)
+def test_endings_without_an_answer(add_module: AddModule, source: str, timeout_s: float, ending: str) -> None:
+    answer = ask(add_module("ending", source), {}, timeout_s=timeout_s)
     assert answer.value is None
     assert answer.ending == ending
 

@@ -13,7 +13,7 @@ from ortolan_backends.runtime.ort import onnxruntime
 INTRA, INTER = "session.intra_op.allow_spinning", "session.inter_op.allow_spinning"
 
 
-def attached(mapping: Mapping[str, object]) -> Any:  # noqa: ANN401 - onnxruntime has no types
+def attached(mapping: Mapping[str, object]) -> Any:
     session_options = onnxruntime.SessionOptions()
     BACKEND.attach(session_options, parse_options(BACKEND, mapping))
     return session_options

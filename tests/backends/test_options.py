@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import model_validator
 
@@ -95,6 +95,7 @@ def test_sizes(value: object, size_bytes: int) -> None:
     assert parse({"memory_limit": value}) == {"kite_mem_limit": str(size_bytes)}
 
 
+@settings(deadline=None)
 @given(st.integers(0, (1 << 63) - 1))
 def test_sizes_in_bytes_are_exact(size_bytes: int) -> None:
     assert parse({"memory_limit": size_bytes}) == {"kite_mem_limit": str(size_bytes)}
@@ -128,12 +129,11 @@ def test_sizes_in_bytes_are_exact(size_bytes: int) -> None:
         ),
         ({"line": "ABC"}, 'kite: line = "ABC" is refused: it takes a text: small letters'),
         ({"tail": "{}"}, 'kite: tail = "{}" is refused: it takes a table'),
-        ({"tail": {"knots": {"n": "x"}}}, 'kite: tail.knots.n = "x" is refused: it takes a table'),
+        ({"tail": {"knots": {"n": "x"}}}, 'kite: tail.knots.n = "x" is refused: input should be a valid integer'),
         ({"slow": True}, "kite: slow has no effect with fast = true"),
         (
-            {"device_id": -1, "fast": "yes"},
-            "kite: device_id = -1 is refused: it takes an integer: 0 to 7; "
-            'fast = "yes" is refused: it takes true or false',
+            {"fast": "yes", "slow": 0},
+            'kite: fast = "yes" is refused: it takes true or false; slow = 0 is refused: it takes true or false',
         ),
     ],
 )

@@ -191,6 +191,7 @@ SERVER = reflection.GetServerResponse(
     host="bench-1",
     limits=reflection.Limits(max_message_bytes=4 * 1024 * 1024, default_deadline_seconds=30),
 )
+SERVER.started_at.FromJsonString("2026-01-02T03:04:05Z")
 PROPERTIES = {"ortolan.provider": "cuda", "ortolan.verdict": "KEPT", "ortolan.nodes": "cuda: 52, cpu: 3"}
 
 

@@ -105,7 +105,7 @@ def test_watch_gives_the_present_and_then_changes(client: Client, canned: Canned
     assert next(watched).state == "LOADING"
     canned.changes.put(reflection.AssignmentSummary(model="simple", state="READY"))
     assert next(watched).state == "READY"
-    watched.close()  # type: ignore[attr-defined]
+    watched.close()
     assert canned.stream_ended.get(timeout=10) == "ended"
 
 

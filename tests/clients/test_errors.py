@@ -104,6 +104,14 @@ def test_a_request_over_the_servers_limit_names_its_flag() -> None:
         assert client.infer("echo", ONE)["y"] == 1
 
 
+def test_a_limit_that_the_server_words_itself_is_not_named_twice(client: Client, canned: CannedServer) -> None:
+    words = "the message is larger than max: 9 vs. 8 bytes; the limit is ortolan serve --max-message-size"
+    canned.failure = Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, words)
+    with pytest.raises(MessageTooLarge) as caught:
+        client.infer("echo", ONE)
+    assert caught.value.message == words
+
+
 def test_a_message_over_the_clients_limit_names_its_argument(canned: CannedServer) -> None:
     with Client(canned.address, timeout_s=20, max_message_bytes=1000) as client:
         with pytest.raises(MessageTooLarge, match="max_message_bytes"):

@@ -189,7 +189,9 @@ def _shares(
 def _placements(session: Session) -> tuple[TensorPlacement, ...]:
     directions = (("input", session.inputs), ("output", session.outputs))
     return tuple(
-        TensorPlacement(tensor.name, direction, tensor.memory) for direction, tensors in directions for tensor in tensors
+        TensorPlacement(tensor.name, direction, tensor.memory)
+        for direction, tensors in directions
+        for tensor in tensors
     )
 
 

@@ -22,7 +22,10 @@ __all__ = ["classify_open", "classify_run", "plain"]
 _state = onnxruntime.capi.onnxruntime_pybind11_state
 
 _BAD_MODEL = (_state.NoSuchFile, _state.InvalidProtobuf, _state.InvalidGraph)
-_DEVICE_TYPES = tuple(getattr(_state, name) for name in ("EPFail", "EngineError", "DeviceReset") if hasattr(_state, name))
+# Not every version has all of them.
+_DEVICE_TYPES = tuple(
+    getattr(_state, name) for name in ("EPFail", "EngineError", "DeviceReset") if hasattr(_state, name)
+)
 
 _CANCELLED = re.compile(r"terminate flag being set", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"Failed to allocate memory|bfc_arena|bad_alloc|out of memory|bad allocation", re.IGNORECASE)
@@ -65,8 +68,11 @@ def classify_open(error: Exception, *, stage: str, log: str) -> OpenRefused:
 
 
 def plain(text: str) -> str:
-    """A message of ONNX Runtime as one line that tells the cause: without the C++ signatures and source places
-    that it is wrapped in, and without the stack trace that CUDA builds append."""
+    """A message of ONNX Runtime as one line that tells the cause.
+
+    Without the C++ signatures and source places that it is wrapped in, and without the stack trace that CUDA
+    builds append.
+    """
     for wrapper in _WRAPPERS:
         text = wrapper.split(text)[-1]
     lines = [line.strip() for line in text.split("Stacktrace:", 1)[0].splitlines()]

@@ -59,9 +59,7 @@ def graph_at_partitioning(model: ModelFile) -> ModelGraph | None:
         options.optimized_model_filepath = str(target)
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(model.path.parent)
-        )
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
         options.add_provider("CPUExecutionProvider", {})
         try:
             onnxruntime.InferenceSession(model.source, options, enable_fallback=0)

@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortolan_backends.contract import Backend
+from ortolan_backends.errors import UnservableModel
 from ortolan_backends.options import ProviderOptions
 from ortolan_backends.runtime.failures import classify_open, classify_run
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
@@ -23,6 +24,7 @@ __all__ = ["OpenRung", "RunHandle", "Session", "TensorInfo", "open_session"]
 Array = NDArray[np.generic]
 
 _BFLOAT16 = "tensor(bfloat16)"
+_STRING = "tensor(string)"
 _ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _FATAL = 4
 # Spinning threads cost twenty times the CPU per request at low load; the cpu backend can switch it on.
@@ -78,6 +80,10 @@ class Session:
         self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)
         self._bfloat16_inputs = {tensor.name for tensor in self.inputs if tensor.onnx_type == _BFLOAT16}
         self._bfloat16_outputs = {tensor.name for tensor in self.outputs if tensor.onnx_type == _BFLOAT16}
+        if self._bfloat16_outputs and any(tensor.onnx_type == _STRING for tensor in (*self.inputs, *self.outputs)):
+            raise UnservableModel(
+                "ONNX Runtime's Python cannot give BF16 outputs of a model with strings", stage="open"
+            )
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -101,27 +107,35 @@ class Session:
         subclass of `ortolan_backends.errors.RunFailed`.
         """
         try:
-            if self._bfloat16_inputs or self._bfloat16_outputs:
+            if not self._bfloat16_outputs.isdisjoint(outputs):
                 return self._run_values(feeds, outputs, handle)
+            if self._bfloat16_inputs:
+                feeds = {name: self._bfloat16_value(name, array) for name, array in feeds.items()}
             arrays: list[Array] = self._session.run(outputs, feeds, handle.options)
         except Exception as error:
             raise classify_run(error) from error
         return arrays
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
-        """`run()` for models with BF16, which numpy does not know."""
-        values = {name: self._value(name, array) for name, array in feeds.items()}
+        """`run()` for BF16 outputs, which `InferenceSession.run` cannot give."""
+        values = {
+            name: self._bfloat16_value(name, array)
+            if name in self._bfloat16_inputs
+            else onnxruntime.OrtValue.ortvalue_from_numpy(array)
+            for name, array in feeds.items()
+        }
         results = self._session.run_with_ort_values(list(outputs), values, handle.options)
         return [
             _bfloat16_bits(value) if name in self._bfloat16_outputs else value.numpy()
             for name, value in zip(outputs, results, strict=True)
         ]
 
-    def _value(self, name: str, array: Array) -> Any:  # noqa: ANN401 - onnxruntime has no types
-        if name in self._bfloat16_inputs:
-            contiguous = np.ascontiguousarray(array)
-            return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, _ONNX_BFLOAT16)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    def _bfloat16_value(self, name: str, array: Array) -> Any:  # noqa: ANN401 - onnxruntime has no types
+        """An OrtValue for a BF16 input; other inputs as they are."""
+        if name not in self._bfloat16_inputs:
+            return array
+        contiguous = np.ascontiguousarray(array)
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, _ONNX_BFLOAT16)
 
 
 def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -> tuple[Session, list[LogLine]]:
@@ -136,6 +150,8 @@ def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -
             options = _session_options(model, rungs)
             stage = "open"
             session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
+        except UnservableModel:
+            raise
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
             failure, failed_stage = error, stage
         else:
@@ -171,7 +187,7 @@ def _telling(lines: Sequence[LogLine]) -> str:
     return ""
 
 
-def _tensors(declared: Sequence[Any], memories: Sequence[Any], unranked: Set[str]) -> tuple[TensorInfo, ...]:
+def _tensors(declared: Sequence[Any], memories: Sequence[Any], unranked: Collection[str]) -> tuple[TensorInfo, ...]:
     # ONNX Runtime shows an unknown rank as [], as it does a scalar: the model tells them apart.
     return tuple(
         TensorInfo(node.name, node.type, None if node.name in unranked else tuple(node.shape), memory.name)

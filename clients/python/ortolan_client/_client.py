@@ -1,6 +1,6 @@
 """The client: one method for each call, arrays for tensors, protobuf messages for the rest."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -200,7 +200,7 @@ class Client:
         request = provider_reflection_pb2.GetAssignmentRequest(model=model, version=version, omit_nodes=omit_nodes)
         return self._call(self._reflection.GetAssignment, request, model).assignment
 
-    def watch(self, model: str = "") -> Iterator[provider_reflection_pb2.AssignmentSummary]:
+    def watch(self, model: str = "") -> Generator[provider_reflection_pb2.AssignmentSummary, None, None]:
         """First the present state of each version, then every change, until the iterator is closed.
 
         The one call without a deadline: it is there to wait. Pings find out a server that hangs.

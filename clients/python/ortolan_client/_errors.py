@@ -18,8 +18,6 @@ Each has `code` (gRPC's name, e.g. "NOT_FOUND"), `message` (the server's words w
 (empty where no model was named).
 """
 
-import re
-
 import grpc
 
 __all__ = [
@@ -119,19 +117,23 @@ _CLASSES: dict[grpc.StatusCode, type[OrtolanClientError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
 }
 
-# gRPC's own words; which side's limit it was stands before them.
-_TOO_LARGE = re.compile(r"(?P<side>CLIENT|SERVER)?:? ?(Received|Sent) message larger than max \([^)]*\)")
-_LIMITS = {
-    "CLIENT": "raise Client(max_message_bytes=…)",
-    "SERVER": "raise the server's limit: ortolan serve --max-message-size",
-}
+# In gRPC's words and in our server's.
+_TOO_LARGE = "larger than max"
+_SERVER_FLAG = "--max-message-size"
 
 
 def from_rpc_error(error: grpc.RpcError, model: str) -> OrtolanClientError:
     """The counterpart of an error of gRPC; codes without a class of their own become `ServerError`."""
     code, message = error.code(), error.details() or ""
-    too_large = _TOO_LARGE.search(message)
-    if too_large:
-        mend = _LIMITS[too_large["side"] or "SERVER"]
-        return MessageTooLarge(f"{message}; {mend}", code=code.name, model=model)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
+        return MessageTooLarge(_with_limit(message), code=code.name, model=model)
     return _CLASSES.get(code, ServerError)(message, code=code.name, model=model)
+
+
+def _with_limit(message: str) -> str:
+    """Adds which setting to raise, where the text does not say it."""
+    if "CLIENT:" in message:
+        return f"{message}; raise Client(max_message_bytes=…)"
+    if _SERVER_FLAG in message:
+        return message
+    return f"{message}; raise the server's limit: ortolan serve {_SERVER_FLAG}"

@@ -4,7 +4,7 @@ On the wire HealthCheckRequest is one string in field 1 and HealthCheckResponse 
 protobuf's own StringValue and Int32Value are.
 """
 
-from enum import IntEnum
+from enum import Enum
 
 import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
@@ -12,7 +12,7 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 __all__ = ["HealthStatus", "health_check"]
 
 
-class HealthStatus(IntEnum):
+class HealthStatus(Enum):
     """What `grpc.health.v1.Health/Check` answers."""
 
     UNKNOWN = 0

@@ -38,8 +38,7 @@ _HEAVY = frozenset(
 
 
 class VerdictState(StrEnum):
-    """KEPT: the contract is satisfied. DEGRADED: it is not, and it serves all the same, as its owner
-    allowed. BROKEN: it does not serve."""
+    """KEPT: the contract is satisfied. DEGRADED: it is not, and it serves all the same. BROKEN: it does not serve."""
 
     KEPT = "KEPT"
     DEGRADED = "DEGRADED"
@@ -83,17 +82,15 @@ def judge(assignment: Assignment, contract: Contract, provider: str) -> Verdict:
     """
     reasons = []
     wanted = ", ".join(contract.providers)
+    share = assignment.node_share(contract.providers.values())
     if provider not in contract.providers:
         reasons.append(f"it would run on {provider}, and the contract wants {wanted}")
-    share = assignment.node_share(contract.providers.values())
-    if share < contract.node_share:
+    elif share < contract.node_share:
         reasons.append(
             f"{share:.1%} of the nodes are on {wanted}, and the contract wants at least {contract.node_share:.1%}"
         )
     on_cpu = Counter(
-        node.op_type
-        for node in assignment.nodes
-        if node.provider == CPU and node.op_type in contract.forbid_on_cpu
+        node.op_type for node in assignment.nodes if node.provider == CPU and node.op_type in contract.forbid_on_cpu
     )
     if on_cpu:
         reasons.append(f"on the CPU, where the contract forbids them: {_counts(on_cpu)}")

@@ -108,29 +108,35 @@ class Climb:
             return self._broken((error.reason,))
         if fallback and self._chain.contract.otherwise == "degrade":
             return self._report(fallback, self._degraded(fallback))
-        return self._broken(_refusals(self._attempts))
+        return self._broken((*_refusals(self._attempts), *([_hint(fallback)] if fallback else [])))
 
     def _attempt(self, number: int, model: ModelFile) -> _Opened | None:
         """One rung with those below it; None when it has no session to offer."""
         rung = self._chain.rungs[number - 1]
         start = time.monotonic()
         log: tuple[str, ...] = ()
-        opened: _Opened | None = None
         try:
             self._require_available(rung)
-            below = [other.opening for other in self._chain.rungs[number - 1 :]]
-            session, lines = open_session(model, below, self._log)
+            session, lines = open_session(model, self._with_those_below(number), self._log)
             log = tuple(line.text for line in lines if line.is_problem)
             opened = self._read(number, rung, session, model)
-            if opened.verdict.state is not VerdictState.KEPT:
-                raise OpenRefused("; ".join(opened.verdict.reasons), stage="contract")
         except OpenRefused as error:
-            self._note(rung, number, AttemptOutcome.REFUSED, start, error.stage, error.reason, log)
+            self._note(number, AttemptOutcome.REFUSED, error.stage, error.reason, start, log)
             if isinstance(error, UnservableModel):
                 raise
-            return opened
-        self._note(rung, number, AttemptOutcome.OPENED, start, "", "", log)
+            return None
+        if opened.verdict.state is VerdictState.KEPT:
+            self._note(number, AttemptOutcome.OPENED, "", "", start, log)
+        else:
+            self._note(number, AttemptOutcome.REFUSED, "contract", "; ".join(opened.verdict.reasons), start, log)
         return opened
+
+    def _with_those_below(self, number: int) -> list[OpenRung]:
+        """A rung and its fallbacks for single nodes; a session takes each provider once."""
+        rungs: dict[str, OpenRung] = {}
+        for rung in self._chain.rungs[number - 1 :]:
+            rungs.setdefault(rung.opening.backend.provider, rung.opening)
+        return list(rungs.values())
 
     def _require_available(self, rung: Rung) -> None:
         found = self._probe(rung.name)
@@ -148,16 +154,10 @@ class Climb:
         return _Opened(number, session, assignment, judge(assignment, self._chain.contract, rung.name))
 
     def _note(  # noqa: PLR0913 - the fields of an attempt
-        self,
-        rung: Rung,
-        number: int,
-        outcome: AttemptOutcome,
-        start: float,
-        stage: str,
-        reason: str,
-        log: tuple[str, ...],
+        self, number: int, outcome: AttemptOutcome, stage: str, reason: str, start: float, log: tuple[str, ...]
     ) -> None:
-        self._attempts.append(Attempt(number, rung.name, outcome, stage, reason, time.monotonic() - start, log))
+        provider = self._chain.rungs[number - 1].name
+        self._attempts.append(Attempt(number, provider, outcome, stage, reason, time.monotonic() - start, log))
 
     def _degraded(self, opened: _Opened) -> Verdict:
         """The verdict of a session that serves although its contract is broken."""
@@ -172,9 +172,7 @@ class Climb:
             if number not in tried
         ]
         attempts = [_serving(attempt) if attempt.rung == opened.number else attempt for attempt in self._attempts]
-        return ChainReport(
-            self._chain, (*attempts, *rest), verdict, opened.session, opened.assignment, opened.number
-        )
+        return ChainReport(self._chain, (*attempts, *rest), verdict, opened.session, opened.assignment, opened.number)
 
     def _broken(self, reasons: tuple[str, ...]) -> ChainReport:
         return ChainReport(self._chain, tuple(self._attempts), Verdict(VerdictState.BROKEN, reasons))
@@ -190,4 +188,11 @@ def _refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:
         f"rung {attempt.rung} ({attempt.provider}) refused at {attempt.stage}: {attempt.reason}"
         for attempt in attempts
         if attempt.outcome is AttemptOutcome.REFUSED
+    )
+
+
+def _hint(opened: _Opened) -> str:
+    return (
+        f'rung {opened.number} opened: to serve it and say DEGRADED, write otherwise = "degrade" under [require] in '
+        "its model.toml; without [require], ortolan serve --allow-degraded does it too"
     )

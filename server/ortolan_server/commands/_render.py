@@ -122,7 +122,7 @@ def _headline(assignment: pb.Assignment) -> Text:
         line.append(f"  on {where}")
     elif assignment.attempts:
         line.append("  on none of its rungs")
-    if assignment.load_seconds:
+    if assignment.serving_rung and assignment.load_seconds:
         line.append(f"  loaded in {assignment.load_seconds:.1f} s", _QUIET)
     return line
 
@@ -194,12 +194,12 @@ def _nodes(assignment: pb.Assignment) -> list[RenderableType]:
         left = [node for node in share.node_list if not node.shape_only]
         if left and share.provider != assignment.serving_provider and assignment.serving_provider:
             lines.append(Padding(Text(f"left there: {_named(left)}", _DOUBTFUL), (0, 0, 0, 2), expand=False))
-    if assignment.crossings >= 0:
+    if len(assignment.shares) > 1 and assignment.crossings >= 0:
         tensors = _number(assignment.crossings, "tensor")
         lines.append(Text(f"{tensors} cross{'es' if assignment.crossings == 1 else ''} between providers"))
     if assignment.method:
         completeness = "complete" if assignment.complete else "may be incomplete"
-        lines.append(Text(f"read by {assignment.method}; {completeness}", _QUIET))
+        lines.append(Text(f"{assignment.method}; {completeness}", _QUIET))
     return lines
 
 
@@ -233,9 +233,9 @@ def _options(assignment: pb.Assignment) -> list[RenderableType]:
 
 def _verdict(assignment: pb.Assignment) -> list[RenderableType]:
     verdict = assignment.verdict
-    style = _VERDICTS.get(verdict.state, _QUIET)
-    return [
-        verdict_text(verdict.state),
-        *(Text.assemble(("✗ ", style), reason) for reason in verdict.reasons),
-        *(Text.assemble(("! ", _DOUBTFUL), warning) for warning in verdict.warnings),
-    ]
+    grounds = Table.grid(padding=(0, 1, 0, 0))
+    for reason in verdict.reasons:
+        grounds.add_row(Text("✗", _VERDICTS.get(verdict.state, _QUIET)), Text(reason))
+    for warning in verdict.warnings:
+        grounds.add_row(Text("!", _DOUBTFUL), Text(warning))
+    return [verdict_text(verdict.state), grounds]

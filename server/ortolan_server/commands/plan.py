@@ -26,7 +26,6 @@ def plan(
         str, typer.Option(help="Providers from the top down, as in tensorrt,cuda,cpu; instead of model.toml's chain.")
     ] = "",
     *,
-    nodes: Annotated[bool, typer.Option("--nodes", help="Name every node.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the assignment as JSON.")] = False,
 ) -> None:
     """Open a model on its chain on this machine, and show what would be served.
@@ -34,11 +33,10 @@ def plan(
     Prints each attempt and why it was refused, which node went to which provider, and the verdict of the contract.
     Meant for a model's own CI too: exit status 3 when the contract is broken.
 
-    Examples:
+    For example:
 
-      ortolan plan models/resnet
-
-      ortolan plan resnet.onnx --chain cuda,cpu --json
+    - `ortolan plan models/resnet`
+    - `ortolan plan resnet.onnx --chain cuda,cpu --json`
     """
     runtime_log = RuntimeLog(_quiet)
     runtime_log.start()
@@ -49,7 +47,7 @@ def plan(
         where = "--chain" if chain else str(entry.config_path or entry.folder)
         version = max(entry.versions)
         report = open_model(registry, entry.versions[version], registry.compose(config, where)).report
-        message = report_message(report, registry, omit_nodes=not nodes)
+        message = report_message(report, registry, omit_nodes=False)
         message.model, message.version = entry.name, str(version)
     except (InvalidConfig, BackendError) as error:
         runtime_log.stop()
@@ -60,7 +58,7 @@ def plan(
         print_json(message_dict(message))
     else:
         answers().print(render_assignment(message))
-    if message.verdict.state != pb.Verdict.KEPT:
+    if message.verdict.state == pb.Verdict.BROKEN:
         raise typer.Exit(BROKEN)
 
 

@@ -13,7 +13,6 @@ import typer
 from ortolan_backends.errors import BackendError
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.app import App
-from ortolan_server.chains.contract import VerdictState
 from ortolan_server.commands._console import BROKEN, FAILURE, answers, complain
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import Repository
@@ -58,13 +57,11 @@ def serve(  # noqa: PLR0913 - one parameter a flag
 
     Ends with 0 after SIGTERM or SIGINT, once what was in flight is finished; a second signal ends it at once.
 
-    Examples:
+    For example:
 
-      ortolan serve models/
-
-      ortolan serve resnet.onnx --grpc-address 0.0.0.0:8001
-
-      ortolan serve models/ --allow-degraded        # a laptop without the GPU
+    - `ortolan serve models/`
+    - `ortolan serve resnet.onnx --grpc-address 0.0.0.0:8001`
+    - `ortolan serve models/ --allow-degraded` on a laptop without the GPU
     """
     values: dict[str, object] = {
         "grpc_address": grpc_address,
@@ -104,8 +101,9 @@ def _run(app: App, settings: Settings) -> int:
     _on_signals(stop)
     address = app.start()
     status = 0
-    if settings.exit_on_broken and _broken(app):
-        structlog.get_logger().error("contract_broken", models=_broken(app))
+    broken = [model.entry.name for model in app.manager.models if model.serving is None]
+    if settings.exit_on_broken and broken:
+        structlog.get_logger().error("contract_broken", models=broken)
         status = BROKEN
     else:
         _say_what_to_try(address, app)
@@ -122,18 +120,6 @@ def _on_signals(stop: threading.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-
-
-def _broken(app: App) -> list[str]:
-    """Models whose contract is not kept, those that could not even be tried included."""
-    return sorted(
-        {model.entry.name for model in app.manager.models if model.serving is None}
-        | {
-            version.model
-            for version in app.manager.versions
-            if version.report is not None and version.report.verdict.state is not VerdictState.KEPT
-        }
-    )
 
 
 def _say_what_to_try(address: str, app: App) -> None:

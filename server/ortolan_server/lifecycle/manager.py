@@ -147,18 +147,20 @@ class ModelManager:
     def _load_wanted(self, model: Model) -> list[str]:
         """Loads the versions its policy wants, drops the others. Returns the reasons of those that failed."""
         if model.entry.error:
-            log.error("model_unusable", model=model.entry.name, reason=model.entry.error)
-            return [model.entry.error]
+            return [self._unusable(model, model.entry.error)]
         try:
             wanted = wanted_versions(model.entry.config.versions, model.entry.versions)
         except InvalidConfig as error:
-            log.error("model_unusable", model=model.entry.name, reason=str(error))
-            return [str(error)]
+            return [self._unusable(model, str(error))]
         failures = [reason for number in wanted if (reason := self._load_version(model, number))]
         if not failures:
             for number in sorted(set(model.versions) - set(wanted)):
                 model.versions.pop(number).unload(self._drain_timeout_s)
         return failures
+
+    def _unusable(self, model: Model, reason: str) -> str:
+        log.error("model_unusable", model=model.entry.name, reason=reason)
+        return reason
 
     def _load_version(self, model: Model, number: int) -> str:
         """Loads a version aside and puts it in its place. Returns why not, or nothing."""

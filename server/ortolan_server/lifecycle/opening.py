@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ortolan_backends.errors import UnservableModel
-from ortolan_backends.runtime.model import read_model
+from ortolan_backends.runtime.model import ModelFile, read_model, walk
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import Chain, ChainReport
 from ortolan_server.chains.registry import Registry
@@ -28,6 +28,7 @@ def open_model(registry: Registry, path: Path, chain: Chain) -> OpenModel:
     try:
         model = read_model(path)
         check_external_data(model.proto, path.parent)
+        _refuse_compiled_code(model)
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
     except LoadFailed as error:
@@ -40,6 +41,16 @@ def open_model(registry: Registry, path: Path, chain: Chain) -> OpenModel:
     except LoadFailed as error:
         return OpenModel(_broken(report, str(error)), None)
     return OpenModel(report, signature)
+
+
+def _refuse_compiled_code(model: ModelFile) -> None:
+    """Raises LoadFailed for EPContext nodes: they carry, or name a file with, code for a provider to run."""
+    for node in walk(model.proto.graph):
+        if node.op_type == "EPContext":
+            raise LoadFailed(
+                f"node {node.name!r} is an EPContext: compiled code of a provider is not taken from a model; "
+                "export the model without it"
+            )
 
 
 def _no_verdict() -> Verdict:

@@ -128,7 +128,5 @@ def _policy(version: ModelVersion) -> config_pb.ModelVersionPolicy:
     if policy.all:
         return config_pb.ModelVersionPolicy(all=config_pb.ModelVersionPolicy.All())
     if policy.specific is not None:
-        return config_pb.ModelVersionPolicy(
-            specific=config_pb.ModelVersionPolicy.Specific(versions=policy.specific)
-        )
+        return config_pb.ModelVersionPolicy(specific=config_pb.ModelVersionPolicy.Specific(versions=policy.specific))
     return config_pb.ModelVersionPolicy(latest=config_pb.ModelVersionPolicy.Latest(num_versions=policy.latest or 1))

@@ -144,9 +144,7 @@ class ReflectionService:
 
 def _with_chain(config: ModelToml, rungs: Iterable[pb.Rung]) -> ModelToml:
     return config.on_chain(
-        tuple(
-            ChainRung.of(rung.provider, {key: _value(text) for key, text in rung.options.items()}) for rung in rungs
-        )
+        tuple(ChainRung.of(rung.provider, {key: _value(text) for key, text in rung.options.items()}) for rung in rungs)
     )
 
 

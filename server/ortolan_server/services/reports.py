@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ortolan.v1 import provider_reflection_pb2 as pb
-from ortolan_backends.contract import Availability, Backend, Outcome, Probe
+from ortolan_backends.contract import Availability, Backend, Check, Outcome, Probe
 from ortolan_backends.options import describe
 from ortolan_backends.runtime.assignment import Assignment, ProviderShare
 from ortolan_server.chains.contract import Contract, Verdict
@@ -34,10 +34,7 @@ def provider_message(backend: Backend, probe: Probe) -> pb.Provider:
         summary=backend.summary,
         availability=_AVAILABILITIES[probe.availability],
         reason=probe.reason,
-        checks=[
-            pb.Check(looked_at=check.looked_at, outcome=_OUTCOMES[check.outcome], finding=check.finding, mend=check.mend)
-            for check in probe.checks
-        ],
+        checks=[_check(check) for check in probe.checks],
         devices=[
             pb.Device(kind=device.kind, id=device.id, name=device.name, memory_bytes=device.memory_bytes)
             for device in probe.devices
@@ -56,6 +53,10 @@ def provider_message(backend: Backend, probe: Probe) -> pb.Provider:
             for option in describe(backend.options)
         ],
     )
+
+
+def _check(check: Check) -> pb.Check:
+    return pb.Check(looked_at=check.looked_at, outcome=_OUTCOMES[check.outcome], finding=check.finding, mend=check.mend)
 
 
 def assignment_message(version: ModelVersion, registry: Registry, *, omit_nodes: bool) -> pb.Assignment:
@@ -194,6 +195,4 @@ def _attempt(attempt: Attempt) -> pb.Attempt:
 
 
 def _verdict(verdict: Verdict) -> pb.Verdict:
-    return pb.Verdict(
-        state=pb.Verdict.State.Value(verdict.state), reasons=verdict.reasons, warnings=verdict.warnings
-    )
+    return pb.Verdict(state=pb.Verdict.State.Value(verdict.state), reasons=verdict.reasons, warnings=verdict.warnings)

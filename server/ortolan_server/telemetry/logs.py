@@ -16,9 +16,7 @@ def configure(descriptor: int, level: str) -> None:
     """Sends events of at least `level` (debug, info, warning, error) to a file descriptor."""
     stream = os.fdopen(os.dup(descriptor), "w", buffering=1)
     terminal = stream.isatty()
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=terminal) if terminal else structlog.processors.JSONRenderer(sort_keys=False)
-    )
+    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

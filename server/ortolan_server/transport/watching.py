@@ -21,9 +21,11 @@ _BACKLOG = 4096
 
 
 class WatchAssignments:
-    """A behaviour of gRPC's non-blocking kind, as its own health service uses it: it returns at once, and
-    `send` may be called from any thread later. `send` waits for the wire, so each watcher has at most one
-    thread of the pool, and only while there is something to send."""
+    """A behaviour of gRPC's non-blocking kind, as its own health service uses it.
+
+    It returns at once, and `send` may be called from any thread later. `send` waits for the wire, so each watcher
+    has at most one thread of the pool, and only while there is something to send.
+    """
 
     experimental_non_blocking = True
 

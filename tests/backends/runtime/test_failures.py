@@ -52,7 +52,10 @@ def test_no_memory_is_told_from_other_failures(tmp_path: Path, runtime_log: Runt
     session, _ = open_session(
         read_model(models.save(huge, tmp_path)), [OpenRung(cpu, parse_options(cpu, {}))], runtime_log
     )
-    feeds = {"x": np.zeros(1, np.float32), "shape": np.array([1 << 50], np.int64)}
+    feeds: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {
+        "x": np.zeros(1, np.float32),
+        "shape": np.array([1 << 50], np.int64),
+    }
     with pytest.raises(OutOfMemory):
         session.run(feeds, ["y"], RunHandle())
 
@@ -93,10 +96,28 @@ def test_bfloat16_both_ways(tmp_path: Path, runtime_log: RuntimeLog) -> None:
     assert session.run({"x": bits[:0]}, ["y"], RunHandle())[0].shape == (0,)
 
 
+def test_bfloat16_beside_strings(tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    cpu = Catalog.from_entry_points().get("cpu")
+    proto = models.model(
+        [
+            helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT, name="cast"),
+            helper.make_node("Identity", ["s"], ["t"], name="same"),
+        ],
+        [models.value("x", TensorProto.BFLOAT16, ["N"]), models.value("s", TensorProto.STRING, ["N"])],
+        [models.value("y", TensorProto.FLOAT, ["N"]), models.value("t", TensorProto.STRING, ["N"])],
+    )
+    model = read_model(models.save(proto, tmp_path))
+    session, _ = open_session(model, [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)
+    feeds = {"x": np.array([0x3F80], np.uint16), "s": np.array(["ü"], object)}
+    y, t = session.run(feeds, ["y", "t"], RunHandle())
+    assert (y.tolist(), t.tolist()) == ([1.0], ["ü"])
+
+
 def test_an_unknown_rank_is_not_a_scalar(tmp_path: Path, runtime_log: RuntimeLog) -> None:
     cpu = Catalog.from_entry_points().get("cpu")
     shapes = {}
-    for shape in ([], None):
+    ranks: tuple[list[int] | None, ...] = ([], None)
+    for shape in ranks:
         proto: onnx.ModelProto = models.identity(TensorProto.FLOAT, shape)
         path = models.save(proto, tmp_path / str(shape))
         session, _ = open_session(read_model(path), [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)

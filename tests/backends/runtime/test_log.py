@@ -18,9 +18,7 @@ log.stop()
 print(json.dumps([[[l.severity, l.logid, l.where, l.text] for l in part] for part in (captured, lines)]))
 """
 
-WARNING = (
-    b"\x1b[0;93m2026-11-22 12:52:36.8 [W:onnxruntime:Default, state.cc:856 operator()] No device\x1b[m\n"
-)
+WARNING = b"\x1b[0;93m2026-11-22 12:52:36.8 [W:onnxruntime:Default, state.cc:856 operator()] No device\x1b[m\n"
 ERROR = (
     b"\x1b[1;31m2026-11-22 12:52:36.8 [E:onnxruntime:session-7, bridge.cc:2458 Get] Failed to load\n"
     b"second line\n\x1b[m\n"

@@ -40,7 +40,7 @@ def test_a_kept_contract_on_the_second_rung() -> None:
         "98.3% 122 nodes 2 fragments 100% of weights",
         "1.7% 5 nodes 1 fragment cuda: Conv 53, Relu 49, Add 16",
         "cpu: Shape 3, NonMaxSuppression 2 left there: NonMaxSuppression nms_0, NonMaxSuppression 1 tensor crosses",
-        "read by assignment recorded by ONNX Runtime at partitioning; complete",
+        "assignment recorded by ONNX Runtime at partitioning; complete",
         "input x in Cpu output y in CudaPinned",
         "cuda: device_id=0, gpu_mem_limit=8589934592",
         "verdict KEPT ! heavy operators left to cpu: 2 NonMaxSuppression",

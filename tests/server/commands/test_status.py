@@ -71,6 +71,7 @@ def test_json_is_what_grpcurl_prints(ortolan: Ortolan, canned: CannedServer) -> 
     document = json.loads(ortolan("status", canned.address, "--json").stdout)
     assert document.keys() == {"server", "ready", "assignments"}
     assert document["server"]["onnxruntime_package"] == "onnxruntime"
+    assert document["server"]["started_at"] == "2026-01-02T03:04:05Z"
     assert document["ready"] is False
     ready, broken = document["assignments"]
     assert ready["nodes"] == {"cpu": 5, "cuda": 122}

@@ -1,0 +1,19 @@
+from ortolan_server import repository
+
+
+def test_what_is_public() -> None:
+    assert repository.__all__ == [
+        "ChainRung",
+        "Limits",
+        "ModelEntry",
+        "ModelToml",
+        "Repository",
+        "Require",
+        "VersionPolicy",
+        "check_external_data",
+        "load_model_toml",
+        "model_toml_json_schema",
+        "parse_model_toml",
+        "wanted_versions",
+    ]
+    assert all(hasattr(repository, name) for name in repository.__all__)

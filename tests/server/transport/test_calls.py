@@ -1,0 +1,198 @@
+"""Deadlines, cancellation, bounds and health of a running server, seen from outside."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from ortolan.inference import inference_pb2 as pb
+from ortolan.inference import inference_pb2_grpc
+from ortolan_client import Client, DeadlineExceeded, MessageTooLarge, NotAllowed, Overloaded
+from tests import models
+from tests.server.transport.conftest import ENDLESS
+from tests.serving import RunningServer, running_server
+
+LIMIT_S = 20.0
+
+
+def counting(n: int) -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="countdown")
+    request.inputs.add(name="n", datatype="INT64", shape=[])
+    request.raw_input_contents.append(np.int64(n).tobytes())
+    return request
+
+
+@contextmanager
+def raw(address: str) -> Iterator[inference_pb2_grpc.GRPCInferenceServiceStub]:
+    with grpc.insecure_channel(address) as channel:
+        yield inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+def wait_until(what: str, check: "threading.Event | object", limit_s: float = LIMIT_S) -> None:
+    give_up_s = time.monotonic() + limit_s
+    while time.monotonic() < give_up_s:
+        if callable(check) and check():
+            return
+        time.sleep(0.02)
+    pytest.fail(f"not seen within {limit_s} s: {what}")
+
+
+def test_an_endless_run_ends_at_its_deadline_and_frees_the_worker(client: Client) -> None:
+    with pytest.raises(DeadlineExceeded):
+        client.infer("countdown", {"n": np.int64(ENDLESS)}, timeout_s=0.3)
+    assert client.infer("countdown", {"n": np.int64(3)})["y"] == 3.0
+
+
+def test_a_cancelled_run_is_stopped(server: RunningServer, client: Client) -> None:
+    with raw(server.address) as stub:
+        running = stub.ModelInfer.future(counting(ENDLESS), timeout=LIMIT_S)
+        time.sleep(0.2)  # let it start: a call cancelled before is another test's matter
+        running.cancel()
+    assert client.infer("countdown", {"n": np.int64(2)}, timeout_s=LIMIT_S)["y"] == 2.0
+
+
+def test_a_full_queue_is_an_answer(server: RunningServer, client: Client) -> None:
+    with raw(server.address) as stub:
+        held = [stub.ModelInfer.future(counting(ENDLESS), timeout=LIMIT_S) for _ in range(2)]
+
+        def full() -> bool:
+            try:
+                client.infer("countdown", {"n": np.int64(1)}, timeout_s=0.5)
+            except Overloaded as error:
+                assert "`queue` in [limits]" in error.message
+                return True
+            except DeadlineExceeded:
+                pass
+            return False
+
+        wait_until("RESOURCE_EXHAUSTED", full)
+        for call in held:
+            call.cancel()
+    wait_until("an answer", lambda: client.infer("countdown", {"n": np.int64(1)})["y"] == 1.0)
+
+
+def test_a_message_over_the_limit_names_the_flag(repository: Path) -> None:
+    with (
+        running_server(repository / "add_one", "--max-message-size", "64KiB") as server,
+        Client(server.address) as client,
+    ):
+        with pytest.raises(MessageTooLarge, match="--max-message-size"):
+            client.infer("add_one", {"x": np.zeros((10_000, 2), np.float32)})
+        assert client.infer("add_one", {"x": np.zeros((100, 2), np.float32)})["y"].sum() == 200
+        assert client.server().limits.max_message_bytes == 64 << 10
+
+
+def test_control_can_be_switched_off(repository: Path) -> None:
+    with (
+        running_server(repository / "add_one", "--deny-control") as server,
+        Client(server.address) as client,
+    ):
+        for call in (client.load, client.unload, client.plan):
+            with pytest.raises(NotAllowed, match="--allow-control"):
+                call("add_one")
+
+
+def test_too_many_calls_are_refused(repository: Path) -> None:
+    with (
+        running_server(repository / "countdown", "--max-in-flight", "1", "--max-streams", "1") as server,
+        raw(server.address) as stub,
+    ):
+        held = stub.ModelInfer.future(counting(ENDLESS), timeout=LIMIT_S)
+        stream = stub.ModelStreamInfer(iter_until(stop := threading.Event()), timeout=LIMIT_S)
+
+        def code(call: object) -> object:
+            try:
+                call()  # type: ignore[operator]
+            except grpc.RpcError as error:
+                return error.code(), error.details()  # type: ignore[attr-defined]
+            return None
+
+        wait_until(
+            "a refused call",
+            lambda: "--max-in-flight" in str(code(lambda: stub.ModelInfer(counting(1), timeout=0.5))),
+        )
+        wait_until(
+            "a refused stream",
+            lambda: "--max-streams" in str(code(lambda: list(stub.ModelStreamInfer(iter([]), timeout=0.5)))),
+        )
+        stop.set()
+        stream.cancel()
+        held.cancel()
+
+
+def iter_until(stop: threading.Event) -> Iterator[pb.ModelInferRequest]:
+    stop.wait(LIMIT_S)
+    yield from ()
+
+
+def test_health_follows_models_and_contracts(server: RunningServer) -> None:
+    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    with grpc.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        expected = {
+            "": serving,
+            "inference.GRPCInferenceService": serving,
+            "add_one": serving,
+            "add_one/1": serving,
+            "add_one#contract": serving,
+            "degraded": serving,
+            "degraded#contract": not_serving,
+            "broken": not_serving,
+            "broken/1": not_serving,
+            "broken#contract": not_serving,
+        }
+        seen = {
+            service: stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=LIMIT_S).status
+            for service in expected
+        }
+        assert seen == expected
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.Check(health_pb2.HealthCheckRequest(service="nothing"), timeout=LIMIT_S)
+        assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_verdicts_are_the_same_everywhere(client: Client) -> None:
+    broken, degraded = client.assignment("broken"), client.assignment("degraded")
+    assert (broken.state, broken.serving_rung) == ("FAILED", 0)
+    assert (degraded.state, degraded.serving_provider) == ("DEGRADED", "cpu")
+    assert [type(broken.verdict).State.Name(it.verdict.state) for it in (broken, degraded)] == ["BROKEN", "DEGRADED"]
+    assert any("1 Add" in reason for reason in broken.verdict.reasons)
+    assert client.metadata("degraded").properties["ortolan.verdict"] == "DEGRADED"
+    states = {row.name: row.state for row in client.index()}
+    assert states == {"add_one": "READY", "broken": "FAILED", "countdown": "READY", "degraded": "DEGRADED"}
+    assert not client.model_ready("broken")
+    assert client.model_ready("degraded")
+
+
+def test_a_model_is_unloaded_and_loaded_again(repository: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "add_one"
+    models.save(models.add_one(), folder)
+    with running_server(tmp_path) as server, Client(server.address) as client:
+        events = client.watch("add_one")
+        assert next(events).state == "READY"
+        client.unload("add_one")
+        assert [next(events).state for _ in range(2)] == ["DRAINING", "UNLOADED"]
+        assert not client.model_ready("add_one")
+        assert not client.server_ready()
+        client.load("add_one")
+        assert client.infer("add_one", {"x": np.zeros((1, 2), np.float32)})["y"].tolist() == [[1, 1]]
+        # A broken file is refused, and what serves goes on serving and says why.
+        (folder / "1" / "model.onnx").write_bytes(b"nonsense")
+        with pytest.raises(Exception, match="not a readable ONNX model"):
+            client.load("add_one")
+        assert client.infer("add_one", {"x": np.zeros((1, 2), np.float32)})["y"].tolist() == [[1, 1]]
+        assert "reload was refused" in client.index()[0].reason
+
+
+def test_a_second_server_on_the_same_address_says_so(server: RunningServer, repository: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="in use"),
+        running_server(repository, "--grpc-address", server.address),
+    ):
+        pass

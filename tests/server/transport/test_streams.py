@@ -1,0 +1,142 @@
+"""ModelStreamInfer and the watches: order, errors in-band, windows, and what happens when the server stops."""
+
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from ortolan.inference import inference_pb2 as pb
+from ortolan.inference import inference_pb2_grpc
+from ortolan.v1 import provider_reflection_pb2 as v1
+from ortolan.v1 import provider_reflection_pb2_grpc
+from tests.serving import RunningServer, running_server
+
+LIMIT_S = 30.0
+
+
+def adding(number: float, request_id: str = "", name: str = "x") -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name="add_one", id=request_id)
+    request.inputs.add(name=name, datatype="FP32", shape=[1, 2])
+    request.raw_input_contents.append(np.full((1, 2), number, np.float32).tobytes())
+    return request
+
+
+def value_of(message: pb.ModelStreamInferResponse) -> float:
+    return float(np.frombuffer(message.infer_response.raw_output_contents[0], np.float32)[0])
+
+
+@pytest.fixture
+def stub(server: RunningServer) -> Iterator[inference_pb2_grpc.GRPCInferenceServiceStub]:
+    with grpc.insecure_channel(server.address) as channel:
+        yield inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+def test_answers_come_in_order_past_the_window(stub: inference_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    requests = (adding(number, str(number)) for number in range(500))
+    answers = list(stub.ModelStreamInfer(requests, timeout=LIMIT_S))
+    assert [answer.infer_response.id for answer in answers] == [str(number) for number in range(500)]
+    assert [value_of(answer) for answer in answers] == [number + 1 for number in range(500)]
+    assert all(answer.infer_response.parameters["triton_final_response"].bool_param for answer in answers)
+
+
+def test_an_error_is_in_band_and_the_stream_goes_on(stub: inference_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    requests = iter([adding(1, "a"), adding(2, "b", name="nothing"), adding(3, "c")])
+    answers = list(stub.ModelStreamInfer(requests, timeout=LIMIT_S))
+    assert [answer.infer_response.id for answer in answers] == ["a", "b", "c"]
+    assert [bool(answer.error_message) for answer in answers] == [False, True, False]
+    assert "nothing" in answers[1].error_message
+    assert value_of(answers[2]) == 4
+
+
+def test_a_real_status_on_request(stub: inference_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    requests = iter([adding(1), adding(2, name="nothing"), adding(3)])
+    call = stub.ModelStreamInfer(requests, timeout=LIMIT_S, metadata=(("triton_grpc_error", "true"),))
+    assert value_of(next(call)) == 2
+    with pytest.raises(grpc.RpcError) as raised:
+        next(call)
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_an_empty_stream_ends_well(stub: inference_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    assert list(stub.ModelStreamInfer(iter([]), timeout=LIMIT_S)) == []
+
+
+def test_open_watches_hold_no_threads(server: RunningServer) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
+        watches = [health.Watch(health_pb2.HealthCheckRequest(service="add_one"), timeout=LIMIT_S) for _ in range(100)]
+        assignments = [
+            reflection.WatchAssignments(v1.WatchAssignmentsRequest(model="add_one"), timeout=LIMIT_S)
+            for _ in range(100)
+        ]
+        assert {next(watch).status for watch in watches} == {health_pb2.HealthCheckResponse.SERVING}
+        assert {next(watch).assignment.state for watch in assignments} == {"READY"}
+        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=LIMIT_S)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        for watch in (*watches, *assignments):
+            watch.cancel()
+
+
+def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
+    """A run of about a second, an open stream and two watches: the run is answered, the others are told."""
+    with running_server(repository) as server, grpc.insecure_channel(server.address) as channel:
+        stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
+        health = health_pb2_grpc.HealthStub(channel)
+        counting = pb.ModelInferRequest(model_name="countdown")
+        counting.inputs.add(name="n", datatype="INT64", shape=[])
+        counting.raw_input_contents.append(np.int64(300_000).tobytes())
+        requests: queue.Queue[pb.ModelInferRequest] = queue.Queue()
+        requests.put(adding(1))
+        stream = stub.ModelStreamInfer(iter(requests.get, None), timeout=LIMIT_S)
+        assert value_of(next(stream)) == 2
+        watch = reflection.WatchAssignments(v1.WatchAssignmentsRequest(model="add_one"), timeout=LIMIT_S)
+        assert next(watch).assignment.state == "READY"
+        assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=LIMIT_S)).status == 1
+        running = stub.ModelInfer.future(counting, timeout=LIMIT_S)
+        until_running(stub)
+        status: list[int] = []
+        stopper = threading.Thread(target=lambda: status.append(server.stop()))
+        stopper.start()
+        assert running.result().raw_output_contents[0] == np.float32(300_000).tobytes()
+        for open_call in (stream, watch):
+            with pytest.raises(grpc.RpcError) as raised:
+                next(open_call)
+            assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
+        stopper.join(LIMIT_S)
+        assert status == [0]
+
+
+def until_running(stub: inference_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    """Returns once the one worker of `countdown` is taken: another call then expires in the queue."""
+    request = pb.ModelInferRequest(model_name="countdown")
+    request.inputs.add(name="n", datatype="INT64", shape=[])
+    request.raw_input_contents.append(np.int64(0).tobytes())
+    for _ in range(200):
+        try:
+            stub.ModelInfer(request, timeout=0.02)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                return
+    pytest.fail("the run did not start")
+
+
+def test_a_second_sigterm_ends_at_once(repository: Path) -> None:
+    with running_server(repository) as server, grpc.insecure_channel(server.address) as channel:
+        stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request = pb.ModelInferRequest(model_name="countdown")
+        request.inputs.add(name="n", datatype="INT64", shape=[])
+        request.raw_input_contents.append(np.int64(10**15).tobytes())
+        running = stub.ModelInfer.future(request, timeout=LIMIT_S)
+        until_running(stub)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("server_draining")
+        assert server.stop() == 128 + signal.SIGTERM
+        assert running.code() == grpc.StatusCode.UNAVAILABLE

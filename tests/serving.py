@@ -1,0 +1,101 @@
+"""A real server for tests, acceptance checks and benchmarks: `ortolan serve` in a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["RunningServer", "running_server"]
+
+START_LIMIT_S = 90.0
+STOP_LIMIT_S = 40.0
+LOADED = "models_loaded"
+ENTRY = "from ortolan_client._entry import main; main()"
+
+
+class RunningServer:
+    """A server process and its log, which is read as it comes."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.events: list[dict[str, object]] = []
+        self.output: list[str] = []
+        self._news = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read_events, daemon=True),
+            threading.Thread(target=self._read_output, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def address(self) -> str:
+        return str(self.wait_for("server_listening")["address"])
+
+    def wait_for(self, event: str, limit_s: float = START_LIMIT_S, **having: object) -> Mapping[str, object]:
+        """The first log event of that name, with those keys. Raises AssertionError when it does not come."""
+        found: list[dict[str, object]] = []
+
+        def seen() -> bool:
+            found[:] = [line for line in self.events if line.get("event") == event and having.items() <= line.items()]
+            return bool(found) or self.process.poll() is not None
+
+        with self._news:
+            self._news.wait_for(seen, limit_s)
+        assert found, f"no event {event} {having}; the log:\n{self.log}"
+        return found[0]
+
+    @property
+    def log(self) -> str:
+        return "\n".join(json.dumps(line) for line in self.events)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends the signal and waits; returns the exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(STOP_LIMIT_S)
+        for reader in self._readers:
+            reader.join(STOP_LIMIT_S)
+        return status
+
+    def _read_events(self) -> None:
+        for line in self.process.stderr or ():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = {"event": "text", "text": line.rstrip()}
+            with self._news:
+                self.events.append(event)
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def _read_output(self) -> None:
+        for line in self.process.stdout or ():
+            self.output.append(line)
+
+
+@contextmanager
+def running_server(
+    repository: Path, *flags: str, python: str | Path = sys.executable, env: Mapping[str, str] | None = None
+) -> Iterator[RunningServer]:
+    """Serves `repository` on a free port with the interpreter `python`; everything is loaded when it is given out.
+
+    Stopped at the end with SIGTERM unless it has ended; then its exit status must be 0.
+    """
+    address = () if "--grpc-address" in flags else ("--grpc-address", "127.0.0.1:0")
+    command = [str(python), "-c", ENTRY, "serve", str(repository), *address, *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        server = RunningServer(process)
+        try:
+            server.wait_for(LOADED)
+            yield server
+            if process.poll() is None:
+                status = server.stop()
+                assert status == 0, f"the server ended with status {status}; the log:\n{server.log}"
+        finally:
+            if process.poll() is None:
+                process.kill()
