@@ -47,7 +47,7 @@ proto: $(DEV) ## generate the stubs beside the .proto files
 .PHONY: bench
 bench: $(DEV) ## measure a served model against the same model in process
 	@$(BIN)/python examples/prepare.py
-	@$(BIN)/python benchmarks/infer.py $(ARGS)
+	@$(BIN)/python -m benchmarks.infer $(ARGS)
 
 .PHONY: clean
 clean: ## remove everything that make made

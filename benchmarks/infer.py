@@ -1,6 +1,6 @@
 """What serving costs: one model asked in process and over gRPC, on this machine, with the same threads.
 
-    python benchmarks/infer.py [MODEL …] [--callers N] [--seconds S] [--json]
+    python -m benchmarks.infer [MODEL …] [--callers N] [--seconds S] [--json]
 
 The server is a process of its own (`ortolan serve`) on the loopback interface, the caller is our Python client with the
 sample inputs of `examples/inputs`. Both sides are measured in turns, so that a noisy minute hits both. `added` is what
@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from serving import serving
 
 from ortolan_backends.runtime.ort import onnxruntime
 from ortolan_client import Client
+from tests.serving import running_server
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MODELS = ("simple", "digits", "magika", "silero_vad", "ppocr_cls", "ppocr_rec")
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each side of a model is measured")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with serving(EXAMPLES / "models") as address, Client(address) as client:
+    with running_server(EXAMPLES / "models") as server, Client(server.address) as client:
         rows = [compare(model, client, options.callers, options.seconds) for model in options.models]
     if options.json:
         print(json.dumps({**machine(), "callers": options.callers, "rows": [as_json(row) for row in rows]}, indent=2))

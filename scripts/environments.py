@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["ROOT", "fresh_environment", "run"]
+__all__ = ["ROOT", "WHEELS", "fresh_environment", "run", "wheel_environment"]
 
 ROOT = Path(__file__).resolve().parents[1]
+WHEELS = {
+    "openvino": ("--editable", f"{ROOT}[openvino]"),
+    "gpu": ("--editable", f"{ROOT}[server]", "onnxruntime-gpu>=1.31"),
+}
 
 
 def fresh_environment(name: str, *requirements: str) -> Path:
@@ -15,6 +19,21 @@ def fresh_environment(name: str, *requirements: str) -> Path:
     run(sys.executable, ROOT / "scripts" / "make_venv.py", folder, "--clear")
     python = folder / "bin" / "python"
     run(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *requirements)
+    return python
+
+
+def wheel_environment(wheel: str) -> Path:
+    """The interpreter of `.venv-WHEEL`, which has the server and the tests beside another ONNX Runtime wheel.
+
+    WHEEL is `openvino`, or `gpu`: for a machine without a GPU, so without the CUDA libraries of the `[gpu]`
+    extra, which are over a gigabyte. What an earlier call made from the same pyproject.toml is taken as it is.
+    """
+    python, stamp = ROOT / f".venv-{wheel}" / "bin" / "python", ROOT / f".venv-{wheel}" / "made-from"
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != project:
+        group = f"{ROOT / 'pyproject.toml'}:test"
+        fresh_environment(wheel, *WHEELS[wheel], "--group", group)
+        stamp.write_text(project, encoding="utf-8")
     return python
 
 

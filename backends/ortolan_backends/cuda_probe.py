@@ -39,6 +39,7 @@ _INIT_TEXTS = {
     804: "this GPU does not support forward compatibility",
     999: "unknown error",
 }
+_NOT_FOUND = ": cannot open shared object file: No such file or directory"
 _INIT_MENDS = {
     _NO_DEVICE: "pass a GPU to this machine or container (`docker run --gpus all`), and look at CUDA_VISIBLE_DEVICES",
     802: "start the fabric manager (`systemctl start nvidia-fabricmanager`)",
@@ -132,6 +133,11 @@ def judge_driver(driver: DriverFinding, cuda_major: int) -> tuple[Check, ...]:
 
 def _opening_failed(library: str, error: str) -> str:
     """The linker's text names the library that is missing, which may be one that `library` needs."""
+    missing = error.removesuffix(_NOT_FOUND)
+    if missing == library:
+        return f"{library} is missing"
+    if missing != error:
+        return f"{library} needs {missing}, which is missing"
     return error if error.startswith(library) else f"{library} does not open: {error}"
 
 

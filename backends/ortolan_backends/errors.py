@@ -1,16 +1,16 @@
 """Errors of the backends. They know no transport and no server.
 
-    BackendError
-    ├── UnknownProvider        no such short name
-    ├── InvalidOption          an option that the provider does not take, or a bad value
-    ├── RuntimeConflict        none or several ONNX Runtime wheels in this environment
-    ├── OpenRefused            a session could not be opened at a rung
-    │   └── UnservableModel    no rung can help: the model itself is at fault
-    └── RunFailed              a run of an open session ended without a result
-        ├── InvalidInput       the caller's tensors are at fault; the session is fine
-        ├── OutOfMemory        the session is fine
-        ├── RunCancelled       the run was terminated on request
-        └── DeviceFailure      the session can no longer be trusted
+BackendError
+├── UnknownProvider        no such short name
+├── InvalidOption          an option that the provider does not take, or a bad value
+├── RuntimeConflict        none or several ONNX Runtime wheels in this environment
+├── OpenRefused            a session could not be opened at a rung
+│   └── UnservableModel    no rung can help: the model itself is at fault
+└── RunFailed              a run of an open session ended without a result
+    ├── InvalidInput       the caller's tensors are at fault; the session is fine
+    ├── OutOfMemory        the session is fine
+    ├── RunCancelled       the run was terminated on request
+    └── DeviceFailure      the session can no longer be trusted
 """
 
 __all__ = [

@@ -1,9 +1,10 @@
 """Runs every acceptance check: `python tests/acceptance/run.py [NUMBER …]`.
 
 A check is a script `NN_what_it_shows.py` beside this one. It prints its figure as its last line and exits non-zero when
-that falls short; what else it prints is shown as it comes.
+that falls short; what else it prints is shown as it comes. It runs in the root of the repository, which is on its path.
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 LIMIT_S = 600.0
 
 
@@ -27,7 +29,7 @@ def main() -> int:
     wanted = sys.argv[1:]
     scripts = [path for path in sorted(HERE.glob("[0-9][0-9]_*.py")) if not wanted or path.name[:2] in wanted]
     if not scripts:
-        print(f"no acceptance check {' '.join(wanted)} in {HERE}")
+        print(f"found no acceptance check in {HERE}; wanted: {' '.join(wanted) or 'all'}")
         return 2
     results = [run(script) for script in scripts]
     width = max(len(result.name) for result in results)
@@ -45,7 +47,10 @@ def run(script: Path) -> Result:
     print(f"-- {script.stem}", flush=True)
     started_s = time.monotonic()
     figure = ""
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         limit = threading.Timer(LIMIT_S, process.kill)
         limit.start()
         for line in process.stdout or ():

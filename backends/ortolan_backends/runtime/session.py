@@ -190,9 +190,14 @@ def _telling(lines: Sequence[LogLine]) -> str:
 def _tensors(declared: Sequence[Any], memories: Sequence[Any], unranked: Collection[str]) -> tuple[TensorInfo, ...]:
     # ONNX Runtime shows an unknown rank as [], as it does a scalar: the model tells them apart.
     return tuple(
-        TensorInfo(node.name, node.type, None if node.name in unranked else tuple(node.shape), memory.name)
+        TensorInfo(node.name, node.type, None if node.name in unranked else _shape(node.shape), memory.name)
         for node, memory in zip(declared, memories, strict=True)
     )
+
+
+def _shape(declared: Sequence[int | str | None]) -> tuple[int | str | None, ...]:
+    # Some exporters write "?" for every dimension they do not know: it is no symbol that stands for one size.
+    return tuple(None if size == "?" else size for size in declared)
 
 
 def _bfloat16_bits(value: Any) -> NDArray[np.uint16]:  # noqa: ANN401 - onnxruntime has no types

@@ -1,7 +1,7 @@
 """`ortolan.v1.ProviderReflection`: where models run, and why there."""
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,10 +20,15 @@ from ortolan_server.services.reports import (
     report_message,
 )
 from ortolan_server.settings import Settings
+from ortolan_server.tensors.wording import quoted
 
 __all__ = ["CONTROL_OFF", "HostFacts", "ReflectionService"]
 
 CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
+# A plan holds up every other load while it climbs.
+_MAX_RUNGS = 32
+# Python refuses to turn integers of some thousand digits into text, in messages too.
+_MAX_VALUE_CHARACTERS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +147,27 @@ class ReflectionService:
         return sorted(summaries, key=lambda summary: (summary.model, int(summary.version or 0)))
 
 
-def _with_chain(config: ModelToml, rungs: Iterable[pb.Rung]) -> ModelToml:
-    return config.on_chain(
-        tuple(ChainRung.of(rung.provider, {key: _value(text) for key, text in rung.options.items()}) for rung in rungs)
-    )
+def _with_chain(config: ModelToml, rungs: Sequence[pb.Rung]) -> ModelToml:
+    """`config` on the chain of a request. Raises InvalidRequest."""
+    if len(rungs) > _MAX_RUNGS:
+        raise InvalidRequest(f"the chain has {len(rungs)} rungs; wanted at most {_MAX_RUNGS}")
+    return config.on_chain(tuple(_rung(number, rung) for number, rung in enumerate(rungs, start=1)))
 
 
-def _value(text: str) -> object:
+def _rung(number: int, rung: pb.Rung) -> ChainRung:
+    if not rung.provider:
+        raise InvalidRequest(f"chain[{number}] names no provider")
+    return ChainRung.of(rung.provider, {key: _value(key, text) for key, text in rung.options.items()})
+
+
+def _value(key: str, text: str) -> object:
     """A value as model.toml would have it: what is no TOML value stands for itself, as text."""
+    if len(text) > _MAX_VALUE_CHARACTERS:
+        raise InvalidRequest(
+            f"option {quoted(key)} has a value of {len(text)} characters; wanted at most {_MAX_VALUE_CHARACTERS}"
+        )
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        document = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
+    return document["value"] if len(document) == 1 else text

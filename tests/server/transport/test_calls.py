@@ -2,18 +2,25 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ortolan.inference import inference_pb2 as pb
 from ortolan.inference import inference_pb2_grpc
-from ortolan_client import Client, DeadlineExceeded, MessageTooLarge, NotAllowed, Overloaded
+from ortolan_client import (
+    Client,
+    DeadlineExceeded,
+    HealthStatus,
+    MessageTooLarge,
+    NotAllowed,
+    NotFound,
+)
 from tests import models
 from tests.server.transport.conftest import ENDLESS
 from tests.serving import RunningServer, running_server
@@ -34,13 +41,24 @@ def raw(address: str) -> Iterator[inference_pb2_grpc.GRPCInferenceServiceStub]:
         yield inference_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
-def wait_until(what: str, check: "threading.Event | object", limit_s: float = LIMIT_S) -> None:
-    give_up_s = time.monotonic() + limit_s
+def hold(start: Callable[[], Any], count: int, probe: Callable[[], object], text: str) -> list[Any]:
+    """Keeps `count` calls open until `probe` is refused with `text`; those that lost their place to it start again."""
+    calls = [start() for _ in range(count)]
+    give_up_s = time.monotonic() + LIMIT_S
     while time.monotonic() < give_up_s:
-        if callable(check) and check():
-            return
-        time.sleep(0.02)
-    pytest.fail(f"not seen within {limit_s} s: {what}")
+        if text in details(probe):
+            return calls
+        calls = [start() if call.done() else call for call in calls]
+    pytest.fail(f"not refused within {LIMIT_S} s: {text}")
+
+
+def details(call: Callable[[], object]) -> str:
+    """What the server says against a call; empty when it is answered."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return str(error.details())
+    return ""
 
 
 def test_an_endless_run_ends_at_its_deadline_and_frees_the_worker(client: Client) -> None:
@@ -59,22 +77,16 @@ def test_a_cancelled_run_is_stopped(server: RunningServer, client: Client) -> No
 
 def test_a_full_queue_is_an_answer(server: RunningServer, client: Client) -> None:
     with raw(server.address) as stub:
-        held = [stub.ModelInfer.future(counting(ENDLESS), timeout=LIMIT_S) for _ in range(2)]
 
-        def full() -> bool:
-            try:
-                client.infer("countdown", {"n": np.int64(1)}, timeout_s=0.5)
-            except Overloaded as error:
-                assert "`queue` in [limits]" in error.message
-                return True
-            except DeadlineExceeded:
-                pass
-            return False
+        def probe() -> object:
+            return stub.ModelInfer(counting(1), timeout=0.3)
 
-        wait_until("RESOURCE_EXHAUSTED", full)
-        for call in held:
+        def endless() -> Any:
+            return stub.ModelInfer.future(counting(ENDLESS), timeout=LIMIT_S)
+
+        for call in hold(endless, 2, probe, "`queue` in [limits]"):
             call.cancel()
-    wait_until("an answer", lambda: client.infer("countdown", {"n": np.int64(1)})["y"] == 1.0)
+    assert client.infer("countdown", {"n": np.int64(1)}, timeout_s=LIMIT_S)["y"] == 1.0
 
 
 def test_a_message_over_the_limit_names_the_flag(repository: Path) -> None:
@@ -103,58 +115,46 @@ def test_too_many_calls_are_refused(repository: Path) -> None:
         running_server(repository / "countdown", "--max-in-flight", "1", "--max-streams", "1") as server,
         raw(server.address) as stub,
     ):
-        held = stub.ModelInfer.future(counting(ENDLESS), timeout=LIMIT_S)
-        stream = stub.ModelStreamInfer(iter_until(stop := threading.Event()), timeout=LIMIT_S)
+        stop = threading.Event()
 
-        def code(call: object) -> object:
-            try:
-                call()  # type: ignore[operator]
-            except grpc.RpcError as error:
-                return error.code(), error.details()  # type: ignore[attr-defined]
-            return None
+        def until_stopped() -> Iterator[pb.ModelInferRequest]:
+            stop.wait(LIMIT_S)
+            yield from ()
 
-        wait_until(
-            "a refused call",
-            lambda: "--max-in-flight" in str(code(lambda: stub.ModelInfer(counting(1), timeout=0.5))),
+        calls = hold(
+            lambda: stub.ModelInfer.future(counting(ENDLESS), timeout=LIMIT_S),
+            1,
+            lambda: stub.ModelInfer(counting(1), timeout=0.3),
+            "--max-in-flight",
         )
-        wait_until(
-            "a refused stream",
-            lambda: "--max-streams" in str(code(lambda: list(stub.ModelStreamInfer(iter([]), timeout=0.5)))),
+        streams = hold(
+            lambda: stub.ModelStreamInfer(until_stopped(), timeout=LIMIT_S),
+            1,
+            lambda: list(stub.ModelStreamInfer(iter([]), timeout=0.3)),
+            "--max-streams",
         )
         stop.set()
-        stream.cancel()
-        held.cancel()
+        for call in (*calls, *streams):
+            call.cancel()
 
 
-def iter_until(stop: threading.Event) -> Iterator[pb.ModelInferRequest]:
-    stop.wait(LIMIT_S)
-    yield from ()
-
-
-def test_health_follows_models_and_contracts(server: RunningServer) -> None:
-    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-    with grpc.insecure_channel(server.address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        expected = {
-            "": serving,
-            "inference.GRPCInferenceService": serving,
-            "add_one": serving,
-            "add_one/1": serving,
-            "add_one#contract": serving,
-            "degraded": serving,
-            "degraded#contract": not_serving,
-            "broken": not_serving,
-            "broken/1": not_serving,
-            "broken#contract": not_serving,
-        }
-        seen = {
-            service: stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=LIMIT_S).status
-            for service in expected
-        }
-        assert seen == expected
-        with pytest.raises(grpc.RpcError) as raised:
-            stub.Check(health_pb2.HealthCheckRequest(service="nothing"), timeout=LIMIT_S)
-        assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+def test_health_follows_models_and_contracts(client: Client) -> None:
+    serving, not_serving = HealthStatus.SERVING, HealthStatus.NOT_SERVING
+    expected = {
+        "": serving,
+        "inference.GRPCInferenceService": serving,
+        "add_one": serving,
+        "add_one/1": serving,
+        "add_one#contract": serving,
+        "degraded": serving,
+        "degraded#contract": not_serving,
+        "broken": not_serving,
+        "broken/1": not_serving,
+        "broken#contract": not_serving,
+    }
+    assert {service: client.health(service) for service in expected} == expected
+    with pytest.raises(NotFound):
+        client.health("nothing")
 
 
 def test_verdicts_are_the_same_everywhere(client: Client) -> None:

@@ -5,16 +5,18 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from ortolan.inference import inference_pb2 as pb
 from ortolan.inference import inference_pb2_grpc
 from ortolan.v1 import provider_reflection_pb2 as v1
 from ortolan.v1 import provider_reflection_pb2_grpc
+from ortolan_client import Client, HealthStatus
 from tests.serving import RunningServer, running_server
 
 LIMIT_S = 30.0
@@ -29,6 +31,15 @@ def adding(number: float, request_id: str = "", name: str = "x") -> pb.ModelInfe
 
 def value_of(message: pb.ModelStreamInferResponse) -> float:
     return float(np.frombuffer(message.infer_response.raw_output_contents[0], np.float32)[0])
+
+
+def watch_health(channel: grpc.Channel, service: str) -> Any:
+    watch = channel.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    return watch(health_pb2.HealthCheckRequest(service=service), timeout=LIMIT_S)
 
 
 @pytest.fixture
@@ -69,17 +80,16 @@ def test_an_empty_stream_ends_well(stub: inference_pb2_grpc.GRPCInferenceService
 
 def test_open_watches_hold_no_threads(server: RunningServer) -> None:
     with grpc.insecure_channel(server.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
         reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
-        watches = [health.Watch(health_pb2.HealthCheckRequest(service="add_one"), timeout=LIMIT_S) for _ in range(100)]
+        watches = [watch_health(channel, "add_one") for _ in range(100)]
         assignments = [
             reflection.WatchAssignments(v1.WatchAssignmentsRequest(model="add_one"), timeout=LIMIT_S)
             for _ in range(100)
         ]
         assert {next(watch).status for watch in watches} == {health_pb2.HealthCheckResponse.SERVING}
         assert {next(watch).assignment.state for watch in assignments} == {"READY"}
-        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=LIMIT_S)
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with Client(server.address) as client:
+            assert client.health() is HealthStatus.SERVING
         for watch in (*watches, *assignments):
             watch.cancel()
 
@@ -89,7 +99,6 @@ def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
     with running_server(repository) as server, grpc.insecure_channel(server.address) as channel:
         stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
         reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
-        health = health_pb2_grpc.HealthStub(channel)
         counting = pb.ModelInferRequest(model_name="countdown")
         counting.inputs.add(name="n", datatype="INT64", shape=[])
         counting.raw_input_contents.append(np.int64(300_000).tobytes())
@@ -99,7 +108,7 @@ def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
         assert value_of(next(stream)) == 2
         watch = reflection.WatchAssignments(v1.WatchAssignmentsRequest(model="add_one"), timeout=LIMIT_S)
         assert next(watch).assignment.state == "READY"
-        assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=LIMIT_S)).status == 1
+        assert next(watch_health(channel, "")).status == health_pb2.HealthCheckResponse.SERVING
         running = stub.ModelInfer.future(counting, timeout=LIMIT_S)
         until_running(stub)
         status: list[int] = []
