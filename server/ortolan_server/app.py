@@ -97,5 +97,7 @@ def _log_change(version: ModelVersion) -> None:
         log.warning("model_degraded", reason=version.reason, **event)
     elif version.state is State.FAILED:
         log.error("model_failed", reason=version.reason, **event)
-    else:
+    elif version.state in (State.DRAINING, State.UNLOADED):
         log.info("model_changed", state=str(version.state), **event)
+    else:
+        log.debug("model_changed", state=str(version.state), **event)

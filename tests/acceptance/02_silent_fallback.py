@@ -9,5 +9,5 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from environments import wheel_environment  # noqa: E402
 
-check = [wheel_environment("gpu"), "-m", "tests.providers.fallback"]
+check = [str(wheel_environment("gpu")), "-m", "tests.providers.fallback"]
 sys.exit(subprocess.run(check, cwd=ROOT, check=False).returncode)

@@ -9,5 +9,5 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from environments import wheel_environment  # noqa: E402
 
-check = [wheel_environment("openvino"), "-m", "tests.providers.mixed"]
+check = [str(wheel_environment("openvino")), "-m", "tests.providers.mixed"]
 sys.exit(subprocess.run(check, cwd=ROOT, check=False).returncode)

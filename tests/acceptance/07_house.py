@@ -5,17 +5,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
+BIN = Path(sys.executable).parent.as_posix()
 LONGEST = 400
 GENERATED = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 HAND_WRITTEN = (".py", ".proto", ".toml", ".sh", "Makefile")
 
 
 def main() -> int:
-    checks = {
-        "ruff check": [BIN / "ruff", "check", "--quiet", "."],
-        "ruff format": [BIN / "ruff", "format", "--quiet", "--check", "."],
-        "mypy --strict": [BIN / "mypy"],
+    checks: dict[str, list[str]] = {
+        "ruff check": [f"{BIN}/ruff", "check", "--quiet", "."],
+        "ruff format": [f"{BIN}/ruff", "format", "--quiet", "--check", "."],
+        "mypy --strict": [f"{BIN}/mypy"],
         "stubs": [sys.executable, "protos/generate.py", "--check"],
     }
     failed = [name for name, command in checks.items() if subprocess.run(command, cwd=ROOT, check=False).returncode]

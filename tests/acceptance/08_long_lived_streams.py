@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import grpc
 import numpy as np
@@ -53,7 +54,7 @@ def main() -> int:
             )
             reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
             inference = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
-            held = [watch(health_pb2.HealthCheckRequest(service="add_one")) for _ in range(WATCHES // 2)]
+            held: list[Any] = [watch(health_pb2.HealthCheckRequest(service="add_one")) for _ in range(WATCHES // 2)]
             held += [reflection.WatchAssignments(v1.WatchAssignmentsRequest()) for _ in range(WATCHES // 2)]
             held += [inference.ModelStreamInfer(one_and_stay()) for _ in range(STREAMS)]
             for call in held:

@@ -156,8 +156,8 @@ OTHERS = (
     BadRequest(
         "reflection with garbage",
         call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", b"\xff\xff"),
-        "INTERNAL",
-        "deserializing",
+        INVALID,
+        "is not a grpc.reflection",
     ),
     BadRequest(
         "channelz of an unknown server",

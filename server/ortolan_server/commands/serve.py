@@ -1,6 +1,7 @@
 """`ortolan serve`: load a repository and answer until told to stop."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -127,10 +128,11 @@ def _say_what_to_try(address: str, app: App) -> None:
     serving = [model.entry.name for model in app.manager.models if model.serving]
     console = answers()
     console.print(f"\n[bold]Ortolan serves {len(serving)} of {len(list(app.manager.models))} models on {address}[/]\n")
-    lines = [("ortolan status " + address, "models, verdicts, providers")]
+    # make runs us from an environment that the reader's shell need not know.
+    ortolan = "ortolan" if shutil.which("ortolan") else os.path.relpath(sys.argv[0])
+    lines = [(f"{ortolan} status {address}", "models, verdicts, providers")]
     if serving:
-        first = serving[0]
-        lines.append((f"ortolan infer {address} {first} --random", "one inference"))
+        lines.append((f"{ortolan} infer {address} {serving[0]} --random", "one inference"))
     reflection = "ortolan.v1.ProviderReflection"
     lines += [
         (f"grpcurl -plaintext {address} list", "the services"),

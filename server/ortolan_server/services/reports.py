@@ -71,7 +71,7 @@ def assignment_message(version: ModelVersion, registry: Registry, *, omit_nodes:
     message.model = version.model
     message.version = version.version
     message.state = version.state
-    message.load_seconds = version.load_s
+    message.load_seconds = round(version.load_s, 6)
     if version.loaded_at is not None:
         message.loaded_at.FromDatetime(version.loaded_at)
     return message
@@ -110,7 +110,7 @@ def assignment_summary(version: ModelVersion, registry: Registry) -> pb.Assignme
     message.reason = version.reason or report.verdict.sentence
     if report.assignment is not None and report.rung:
         message.nodes.update(_nodes_by_provider(report.assignment, registry))
-        message.node_share = _serving_share(report, report.assignment)
+        message.node_share = round(_serving_share(report, report.assignment), 6)
     return message
 
 
@@ -146,8 +146,8 @@ def _share(share: ProviderShare, registry: Registry, *, omit_nodes: bool) -> pb.
     message = pb.ProviderShare(
         provider=registry.short_name(share.provider),
         nodes=len(share.nodes),
-        node_share=share.node_share,
-        parameter_share=-1 if share.parameter_share is None else share.parameter_share,
+        node_share=round(share.node_share, 6),
+        parameter_share=-1 if share.parameter_share is None else round(share.parameter_share, 6),
         fragments=share.fragments,
         operators=dict(share.operators),
         effective_options=dict(share.effective_options),
@@ -189,7 +189,7 @@ def _attempt(attempt: Attempt) -> pb.Attempt:
         outcome=pb.Attempt.Outcome.Value(attempt.outcome),
         stage=attempt.stage,
         reason=attempt.reason,
-        seconds=attempt.seconds,
+        seconds=round(attempt.seconds, 6),
         log=attempt.log,
     )
 

@@ -1,6 +1,6 @@
 """gRPC server reflection, v1 and v1alpha, over our descriptor pool and the default one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +9,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from ortolan.pool import POOL
+from ortolan_server.errors import OrtolanError
+from ortolan_server.transport.messages import MessageReader
 from ortolan_server.transport.routes import Handler
+from ortolan_server.transport.status import abort
 
 __all__ = ["reflection_handlers"]
 
@@ -30,19 +33,31 @@ class _Pools:
         return find
 
 
-def reflection_handlers(services: Sequence[str], threads: ThreadPoolExecutor) -> dict[str, Handler]:
+def reflection_handlers(
+    services: Sequence[str], threads: ThreadPoolExecutor, max_message_bytes: int
+) -> dict[str, Handler]:
     """Handlers by service: the two versions of the protocol differ in nothing but their package."""
     _describe_v1()
     servicer = reflection.ReflectionServicer([*services, V1, V1ALPHA], pool=_Pools())
 
-    def answer(requests: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as in grpc
-        return servicer.ServerReflectionInfo(requests, context)
+    read = MessageReader(reflection_pb2.ServerReflectionRequest, max_message_bytes)
+
+    def parsed(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+        for data in messages:
+            try:
+                yield read(data)
+            except OrtolanError as error:
+                abort(context, error)
+
+    def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - as in grpc
+        return servicer.ServerReflectionInfo(parsed(messages, context), context)
 
     # Clients keep the stream open while they call: it must not take a thread from short calls.
     answer.experimental_thread_pool = threads  # type: ignore[attr-defined]
+    # Without a deserializer of gRPC's: a message that one refuses in a stream can have gRPC send two statuses, of which
+    # the second never ends, and with it the server never stops (seen with grpcio 1.85, once in some twenty times).
     handler = grpc.stream_stream_rpc_method_handler(
         answer,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return {V1: handler, V1ALPHA: handler}

@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import structlog
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -23,6 +24,8 @@ from ortolan_server.transport.watching import WatchAssignments
 
 __all__ = ["GrpcServer"]
 
+log = structlog.get_logger()
+
 # Short calls: metadata, health, reflection. Long ones have pools of their own.
 _COLD_THREADS = 16
 # gRPC drops a message over its own limit without naming a setting. Up to twice our limit it is read and
@@ -31,6 +34,8 @@ _HARD_LIMIT_FACTOR = 2
 _INT32_MAX = 2**31 - 1
 # Clients behind load balancers ping every 10 s; gRPC's default calls that abuse and closes the connection.
 _MIN_PING_INTERVAL_MS = 5_000
+# Cancelled calls end within milliseconds; one that gRPC has lost track of must not keep the process.
+_CLOSE_S = 5.0
 
 
 class GrpcServer:
@@ -92,7 +97,8 @@ class GrpcServer:
         for pool in (self._calls, self._streams):
             pool.wait_idle(max(0.0, deadline - time.monotonic()))
         self._server.stop(0)  # health watches would stay as long as their clients do
-        closed.wait()
+        if not closed.wait(_CLOSE_S):
+            log.warning("grpc_close_timed_out", waited_s=_CLOSE_S)
 
     def abandon(self) -> None:
         """Closes now, whatever is in flight."""
@@ -123,7 +129,8 @@ class GrpcServer:
             for file in (health_pb2.DESCRIPTOR, channelz_pb2.DESCRIPTOR)
             for name in file.services_by_name
         ]
-        for service, handler in reflection_handlers(services, ThreadPoolExecutor(_COLD_THREADS)).items():
+        threads = ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="reflection")
+        for service, handler in reflection_handlers(services, threads, self._settings.max_message_bytes).items():
             server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": handler}),)
             )
