@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
+from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.wheel import installed_wheels
 
 REQUIRE_TOOLCHAINS = "ORTOLAN_REQUIRE_TOOLCHAINS"
@@ -27,6 +28,25 @@ def toolchain() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture
+def runtime_log() -> Iterator[RuntimeLog]:
+    """A log of ONNX Runtime for tests that open sessions."""
+    log = RuntimeLog(lambda _line: None)
+    log.start()
+    yield log
+    log.stop()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Starts `runtime_log` again: since its fixture did, pytest has put its own capture over descriptor 2."""
+    log = getattr(item, "funcargs", {}).get("runtime_log")
+    if log is not None:
+        log.stop()
+        log.start()
+    yield
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

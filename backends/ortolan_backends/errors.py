@@ -47,13 +47,15 @@ class RuntimeConflict(BackendError):
 class OpenRefused(BackendError):
     """A session could not be opened at a rung.
 
-    `stage` is where the attempt ended: `probe`, `attach`, `open`, `read` or `contract`.
+    `stage` is where the attempt ended: `probe`, `attach`, `open`, `read` or `contract`; `log` is what ONNX Runtime
+    logged meanwhile, warnings and worse.
     """
 
-    def __init__(self, reason: str, *, stage: str) -> None:
+    def __init__(self, reason: str, *, stage: str, log: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         self.stage = stage
+        self.log = log
 
 
 class UnservableModel(OpenRefused):

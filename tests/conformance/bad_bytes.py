@@ -37,15 +37,16 @@ def _no_http2(data: bytes) -> Send:
 
 def _messages(count: int) -> Send:
     def send(wire: Wire) -> Answer:
-        (last,) = wire.stream(f"{INFERENCE}/ModelInfer", [GOOD] * count)
-        return last if isinstance(last, Answer) else Answer("OK", "")
+        return wire.stream(f"{INFERENCE}/ModelInfer", [GOOD] * count)[1]
 
     return send
 
 
 def _real_status(bad: pb.ModelInferRequest | bytes) -> Send:
     def send(wire: Wire) -> Answer:
-        came, end = wire.infer_stream([simple_request("first"), bad, simple_request()], [("triton_grpc_error", "true")])
+        came, end = wire.infer_stream(
+            [simple_request("first"), bad, simple_request()], (("triton_grpc_error", "true"),)
+        )
         assert len(came) == 1, f"{len(came)} answers came; wanted the one before the bad message"
         return end
 

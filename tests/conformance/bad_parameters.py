@@ -137,7 +137,12 @@ MODELS = (
     BadRequest("a version below zero", infer(_named("simple", "-1")), INVALID, "version '-1' is not"),
     BadRequest("version 0", infer(_named("simple", "0")), INVALID, "version '0' is not"),
     BadRequest("a version with a point", infer(_named("simple", "1.0")), INVALID, "version '1.0' is not"),
-    BadRequest("a version in other digits", infer(_named("simple", "١")), INVALID, "is not a positive integer"),
+    BadRequest(
+        "a version in other digits",
+        infer(_named("simple", "\N{ARABIC-INDIC DIGIT ONE}")),
+        INVALID,
+        "is not a positive integer",
+    ),
     BadRequest(
         "a version of a hundred thousand digits",
         infer(_named("simple", "1" * 100_000)),

@@ -1,5 +1,7 @@
 """Bad requests: tensors that do not fit the model or their own data."""
 
+from typing import Any
+
 from ortolan.inference import inference_pb2 as pb
 from tests.conformance.sending import BadRequest, altered, infer, raw, request, strings
 
@@ -22,9 +24,9 @@ def _text(shape: list[int], data: bytes) -> pb.ModelInferRequest:
     return request("text", [("x", "BYTES", shape)], [data])
 
 
-def _contents(model: str, datatype: str, shape: list[int], **lists: list[object]) -> pb.ModelInferRequest:
+def _contents(model: str, datatype: str, shape: list[int], **lists: list[Any]) -> pb.ModelInferRequest:
     message = request(model, [("x", datatype, shape)])
-    message.inputs[0].contents.CopyFrom(pb.InferTensorContents(**lists))  # type: ignore[arg-type]
+    message.inputs[0].contents.CopyFrom(pb.InferTensorContents(**lists))
     return message
 
 

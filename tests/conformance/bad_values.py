@@ -20,7 +20,7 @@ def _divide(a: int, b: int) -> Send:
 
 
 def _range(start: int, limit: int, delta: int) -> Send:
-    inputs = [(name, "INT64", []) for name in ("start", "limit", "delta")]
+    inputs: list[tuple[str, str, list[int]]] = [(name, "INT64", []) for name in ("start", "limit", "delta")]
     return infer(request("range", inputs, raw(start, limit, delta, dtype="int64")))
 
 

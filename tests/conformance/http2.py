@@ -54,11 +54,10 @@ def exchange(address: str, data: bytes) -> bytes:
     """Sends bytes, and gives what comes until a status, a reset or the end of the connection."""
     host, _, port = address.rpartition(":")
     came = b""
-    with socket.create_connection((host, int(port)), LIMIT_S) as connection:
-        with suppress(ConnectionError):
-            connection.sendall(data)
-            while not _over(came) and (part := connection.recv(65536)):
-                came += part
+    with socket.create_connection((host, int(port)), LIMIT_S) as connection, suppress(ConnectionError):
+        connection.sendall(data)
+        while not _over(came) and (part := connection.recv(65536)):
+            came += part
     return came
 
 

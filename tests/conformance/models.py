@@ -64,7 +64,7 @@ def twice_model(datatype: str) -> str:
 
 
 def write_repository(folder: Path) -> None:
-    """Writes every model there."""
+    """Writes every model there; `broken` cannot be loaded, and is not required for the server to be ready."""
     for datatype, kind in _KINDS.items():
         models.save(_twice(kind), folder / twice_model(datatype))
     for name, proto in (_arithmetic() | _picky()).items():
@@ -72,6 +72,9 @@ def write_repository(folder: Path) -> None:
     broken = folder / "broken" / "1" / "model.onnx"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"this is no model")
+    (folder / "broken" / "model.toml").write_text("required = false\n")
+    # Refused otherwise: INT_MIN / -1 ends ONNX Runtime's process.
+    (folder / "divide" / "model.toml").write_text("trust_inputs = true\n")
 
 
 def _twice(kind: int) -> onnx.ModelProto:

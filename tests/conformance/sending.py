@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import numpy as np
@@ -71,16 +72,16 @@ def altered(*changes: Fill) -> pb.ModelInferRequest:
     return message
 
 
-def with_parameter(key: str, *, of: str = "request", **value: object) -> pb.ModelInferRequest:
+def with_parameter(key: str, *, of: str = "request", **value: Any) -> pb.ModelInferRequest:
     """The right request to `simple` with a parameter of itself, of its first input or of OUTPUT0."""
 
     def change(message: pb.ModelInferRequest) -> None:
-        owner = {
+        owners: dict[str, Callable[[], Any]] = {
             "request": lambda: message,
             "input": lambda: message.inputs[0],
             "output": lambda: message.outputs.add(name="OUTPUT0"),
-        }[of]()
-        owner.parameters[key].CopyFrom(pb.InferParameter(**value))  # type: ignore[arg-type]
+        }
+        owners[of]().parameters[key].CopyFrom(pb.InferParameter(**value))
 
     return altered(change)
 

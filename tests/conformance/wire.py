@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 import grpc
 import numpy as np
@@ -24,7 +24,11 @@ CLOSED = "CLOSED"
 LIMIT_S = 30.0
 _SMALL = np.arange(16, dtype=np.int32).reshape(1, 16)
 
-Metadata = Sequence[tuple[str, str | bytes]]
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+_Unary: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
+_Stream: TypeAlias = "grpc.StreamStreamMultiCallable[bytes, bytes]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +79,34 @@ class Wire:
         compression: grpc.Compression = grpc.Compression.NoCompression,
     ) -> Answer:
         """One message out; OK with the length of what came back."""
-        method = self._channel.unary_unary(path)
+        method: _Unary = self._channel.unary_unary(path)
         try:
             came = method(body(message), timeout=timeout_s, metadata=metadata, compression=compression)
         except grpc.RpcError as error:
             return _failure(error)
         return Answer("OK", f"{len(came)} bytes")
 
-    def stream(self, path: str, messages: Sequence[Message | bytes], metadata: Metadata = ()) -> list[bytes | Answer]:
-        """Many messages out. What came back, and the status as the last item unless it is OK."""
-        came: list[bytes | Answer] = []
-        method = self._channel.stream_stream(path)
+    def stream(
+        self, path: str, messages: Sequence[Message | bytes], metadata: Metadata = ()
+    ) -> tuple[list[bytes], Answer]:
+        """Many messages out. What came back, and how it ended."""
+        came: list[bytes] = []
+        method: _Stream = self._channel.stream_stream(path)
         try:
             came.extend(method(iter([body(message) for message in messages]), timeout=LIMIT_S, metadata=metadata))
         except grpc.RpcError as error:
-            came.append(_failure(error))
-        return came
+            return came, _failure(error)
+        return came, Answer("OK", "")
 
     def infer_stream(
         self, messages: Sequence[Message | bytes], metadata: Metadata = ()
     ) -> tuple[list[pb.ModelStreamInferResponse], Answer]:
-        came = self.stream(f"{INFERENCE}/ModelStreamInfer", messages, metadata)
-        end = came.pop() if came and isinstance(came[-1], Answer) else Answer("OK", "")
-        return [pb.ModelStreamInferResponse.FromString(bytes(item)) for item in came], end  # type: ignore[arg-type]
+        came, end = self.stream(f"{INFERENCE}/ModelStreamInfer", messages, metadata)
+        return [pb.ModelStreamInferResponse.FromString(data) for data in came], end
 
     def check_right_answer(self) -> None:
         """Raises AssertionError unless `simple` answers as numpy does."""
-        method = self._channel.unary_unary(f"{INFERENCE}/ModelInfer")
+        method: _Unary = self._channel.unary_unary(f"{INFERENCE}/ModelInfer")
         data = method(body(simple_request("right")), timeout=LIMIT_S)
         check_simple(pb.ModelInferResponse.FromString(data), "right")
 
@@ -117,6 +122,6 @@ def _int32(data: bytes) -> NDArray[np.int32]:
     return np.frombuffer(data, np.int32)
 
 
-def _failure(error: grpc.RpcError) -> Answer:
-    assert isinstance(error, grpc.Call)
+def _failure(error: Any) -> Answer:
+    """What a call raises has the methods of `grpc.Call`, which the types do not tell."""
     return Answer(error.code().name, error.details() or "")

@@ -100,14 +100,15 @@ def read_assignment(session: Session, model: ModelFile, compiling: Iterable[str]
     fragments are the subgraphs that ONNX Runtime reports; those of others are counted as switches in
     topological order.
     """
-    subgraphs = [
-        (subgraph.ep_name, tuple(_plain(node.name) for node in subgraph.get_nodes()), subgraph.get_nodes())
-        for subgraph in session.assigned_subgraphs()
-    ]
-    owners = {name: provider for provider, names, _ in subgraphs for name in names}
-    mixed = len(set(owners.values())) > 1
+    recorded = [(subgraph.ep_name, subgraph.get_nodes()) for subgraph in session.assigned_subgraphs()]
+    mixed = len({provider for provider, natives in recorded if natives}) > 1
     at_partitioning = graph_at_partitioning(model) if mixed else None
     graph = at_partitioning or graph_of(model.proto)
+    subgraphs = [
+        (provider, tuple(_in_model(native.name, graph) for native in natives), natives)
+        for provider, natives in recorded
+    ]
+    owners = {name: provider for provider, names, _ in subgraphs for name in names}
     unmatched = sorted(name for name in owners if name not in graph.nodes) if mixed else []
     nodes = [
         AssignedNode(name, native.op_type, native.domain, provider, _shape_only(graph, name, native.op_type))
@@ -143,8 +144,9 @@ def count_crossings(graph: ModelGraph, owners: Mapping[str, str]) -> int:
     )
 
 
-def _plain(name: str) -> str:
-    return _LAYOUT_SUFFIX.sub("", name)
+def _in_model(name: str, graph: ModelGraph) -> str:
+    """The node's name in the model, where it can itself end like a renamed one's."""
+    return name if name in graph.nodes else _LAYOUT_SUFFIX.sub("", name)
 
 
 def _shape_only(graph: ModelGraph, name: str, op_type: str) -> bool:

@@ -1,7 +1,7 @@
 """ONNX Runtime's own log, read from file descriptor 2.
 
 Supported versions before 1.32 have no callback for it, so the descriptor is replaced by a pipe. Lines of
-ONNX Runtime go to a sink; everything else that is written to the descriptor passes through unchanged.
+ONNX Runtime go to a sink; everything else that is written to the descriptor goes to another, or passes through.
 """
 
 import fcntl
@@ -52,8 +52,10 @@ Sink = Callable[[LogLine], None]
 class RuntimeLog:
     """Takes over file descriptor 2 between `start()` and `stop()`; one at a time in a process."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, foreign: Callable[[str], None] | None = None) -> None:
+        """`foreign` takes the lines of others, such as gRPC's core or a driver; without it they pass through."""
         self._sink = sink
+        self._foreign = foreign
         self._captures: list[list[LogLine]] = []
         self._lock = threading.Lock()
         self._syncs: dict[bytes, threading.Event] = {}
@@ -110,13 +112,21 @@ class RuntimeLog:
                     message += line
                 elif _START.match(line):
                     message = line
-                elif line.strip() != _RESET:
-                    os.write(self._terminal, line)
+                else:
+                    self._pass_on(line)
                     continue
                 # Warnings and worse are coloured, and end where the colour does.
                 if message and (not message.startswith(b"\x1b") or _RESET in message):
                     self._deliver(message)
                     message = b""
+
+    def _pass_on(self, line: bytes) -> None:
+        if line.strip() == _RESET:
+            return  # the end of a coloured message of several lines
+        if self._foreign is None:
+            os.write(self._terminal, line)
+        else:
+            self._foreign(line.decode(errors="replace").rstrip("\n"))
 
     def _deliver(self, message: bytes) -> None:
         match = _START.match(message)

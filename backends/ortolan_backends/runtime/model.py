@@ -49,7 +49,7 @@ def read_model(path: Path) -> ModelFile:
     return ModelFile(path, proto, source)
 
 
-def walk(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+def walk(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
     """Every node, those of control-flow bodies behind their owner."""
     for node in graph.node:
         yield node

@@ -156,7 +156,9 @@ def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -
             failure, failed_stage = error, stage
         else:
             return session, lines
-    raise classify_open(failure, stage=failed_stage, log=_telling(lines)) from failure
+    refused = classify_open(failure, stage=failed_stage, log=_telling(lines))
+    refused.log = tuple(line.text for line in lines if line.is_problem)
+    raise refused from failure
 
 
 def _session_options(model: ModelFile, rungs: Sequence[OpenRung]) -> Any:  # noqa: ANN401 - onnxruntime has no types

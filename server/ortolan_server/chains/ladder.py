@@ -121,7 +121,7 @@ class Climb:
             log = tuple(line.text for line in lines if line.is_problem)
             opened = self._read(number, rung, session, model)
         except OpenRefused as error:
-            self._note(number, AttemptOutcome.REFUSED, error.stage, error.reason, start, log)
+            self._note(number, AttemptOutcome.REFUSED, error.stage, error.reason, start, log or error.log)
             if isinstance(error, UnservableModel):
                 raise
             return None

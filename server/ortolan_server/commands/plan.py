@@ -14,7 +14,7 @@ from ortolan_server.commands._console import BROKEN, FAILURE, USAGE, answers, co
 from ortolan_server.commands._render import render_assignment
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.opening import open_model
-from ortolan_server.repository import ChainRung, ModelEntry, ModelToml, Repository
+from ortolan_server.repository import ChainRung, ModelEntry, ModelToml, Repository, wanted_versions
 from ortolan_server.services.reports import report_message
 
 __all__ = ["plan"]
@@ -45,15 +45,16 @@ def plan(
         config = _on_chain(entry.config, chain) if chain else entry.config
         registry = Registry(Catalog.from_entry_points(), runtime_log)
         where = "--chain" if chain else str(entry.config_path or entry.folder)
-        version = max(entry.versions)
-        report = open_model(registry, entry.versions[version], registry.compose(config, where)).report
+        version = max(wanted_versions(config.versions, entry.versions))
+        composed = registry.compose(config, where)
+        report = open_model(registry, entry.versions[version], composed, trust_inputs=config.trust_inputs).report
         message = report_message(report, registry, omit_nodes=False)
         message.model, message.version = entry.name, str(version)
     except (InvalidConfig, BackendError) as error:
-        runtime_log.stop()
         complain(str(error))
         raise typer.Exit(USAGE if chain and isinstance(error, InvalidConfig) else FAILURE) from error
-    runtime_log.stop()
+    finally:
+        runtime_log.stop()
     if as_json:
         print_json(message_dict(message))
     else:

@@ -18,7 +18,7 @@ from ortolan_server.commands._console import BROKEN, FAILURE, answers, complain
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import Repository
 from ortolan_server.settings import Settings
-from ortolan_server.telemetry.logs import configure, runtime_line
+from ortolan_server.telemetry.logs import configure, foreign_line, runtime_line
 
 __all__ = ["serve"]
 
@@ -83,7 +83,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     except InvalidConfig as error:
         raise typer.BadParameter(str(error).removeprefix("settings: ")) from error
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    runtime_log = RuntimeLog(runtime_line)
+    runtime_log = RuntimeLog(runtime_line, foreign_line)
     configure(runtime_log.start(), log_level)
     try:
         app = App(settings, Repository.scan(path, allow_empty=True), runtime_log)

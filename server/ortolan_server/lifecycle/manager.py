@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -13,7 +13,7 @@ from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import ModelEntry, Repository
 from ortolan_server.repository.versions import wanted_versions
 
-__all__ = ["Model", "ModelManager"]
+__all__ = ["Model", "ModelManager", "parse_version"]
 
 log = structlog.get_logger()
 
@@ -89,11 +89,13 @@ class ModelManager:
             entry = self.repository.rescan_model(name)
             if entry is None:
                 raise ModelNotFound(f"no model {name!r} in the repository")
-            model = self._models.setdefault(name, Model(entry))
-            model.entry = entry
-            if entry.error:
-                raise LoadFailed(f"model {name!r}: {entry.error}")
+            known = self._models.get(name)
+            model = self._models[name] = known or Model(entry)
+            # A broken model.toml does not tell whether the model is required: what it said before holds on.
+            model.entry = replace(model.entry, error=entry.error) if entry.error else entry
             failures = self._load_wanted(model)
+            if known is None and not model.versions:
+                del self._models[name]  # nothing came of it
         if failures:
             raise LoadFailed(f"model {name!r}: {'; '.join(failures)}")
 
@@ -125,7 +127,7 @@ class ModelManager:
         """Like `find`, but a version that does not serve will do: the newest, when none is named."""
         holder = self.model(model)
         if version:
-            number = _parse_version(version)
+            number = parse_version(version)
             if number not in holder.versions:
                 loaded = ", ".join(str(other) for other in sorted(holder.versions)) or "none"
                 raise ModelNotFound(f"model {model!r} has no version {version}; it has: {loaded}")
@@ -155,11 +157,16 @@ class ModelManager:
         failures = [reason for number in wanted if (reason := self._load_version(model, number))]
         if not failures:
             for number in sorted(set(model.versions) - set(wanted)):
-                model.versions.pop(number).unload(self._drain_timeout_s)
+                model.versions[number].unload(self._drain_timeout_s)
+                del model.versions[number]  # only now: listeners hear nothing of versions that are not there
         return failures
 
     def _unusable(self, model: Model, reason: str) -> str:
         log.error("model_unusable", model=model.entry.name, reason=reason)
+        model.entry = replace(model.entry, error=reason)
+        for version in model.versions.values():
+            if version.serves:
+                version.reload_refused(reason)
         return reason
 
     def _load_version(self, model: Model, number: int) -> str:
@@ -169,6 +176,8 @@ class ModelManager:
         fresh = ModelVersion(entry.name, number, entry.versions[number], entry.config, self._notify)
         if before is None or not before.serves:
             model.versions[number] = fresh  # so that LOADING shows
+            if before is not None:
+                before.unload(0.0)  # one whose device failed still has its session
         fresh.load(self._registry, str(entry.config_path or entry.folder))
         failure = f"version {number}: {fresh.reason}" if fresh.state is State.FAILED else ""
         if model.versions[number] is fresh:
@@ -193,7 +202,8 @@ def _number(version: ModelVersion) -> int:
     return version.number
 
 
-def _parse_version(version: str) -> int:
+def parse_version(version: str) -> int:
+    """A version as the protocol writes it. Raises InvalidRequest."""
     if not version.isascii() or not version.isdigit() or len(version) > _VERSION_DIGITS or int(version) < 1:
         raise InvalidRequest(f"version {version[:40]!r} is not a positive integer")
     return int(version)

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
+
 from ortolan_backends.errors import UnservableModel
+from ortolan_backends.runtime.hazards import find_hazards
 from ortolan_backends.runtime.model import ModelFile, read_model, walk
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import Chain, ChainReport
@@ -23,12 +26,17 @@ class OpenModel:
     signature: Signature | None
 
 
-def open_model(registry: Registry, path: Path, chain: Chain) -> OpenModel:
-    """Opens the model at `path` on its chain. What is wrong with the model or a rung is in the report."""
+def open_model(registry: Registry, path: Path, chain: Chain, *, trust_inputs: bool) -> OpenModel:
+    """Opens the model at `path` on its chain. What is wrong with the model or a rung is in the report.
+
+    With `trust_inputs` a model is taken with which some input can end the process.
+    """
     try:
         model = read_model(path)
         check_external_data(model.proto, path.parent)
         _refuse_compiled_code(model)
+        if not trust_inputs:
+            _refuse_hazards(model)
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
     except LoadFailed as error:
@@ -45,12 +53,21 @@ def open_model(registry: Registry, path: Path, chain: Chain) -> OpenModel:
 
 def _refuse_compiled_code(model: ModelFile) -> None:
     """Raises LoadFailed for EPContext nodes: they carry, or name a file with, code for a provider to run."""
-    for node in walk(model.proto.graph):
+    graphs: list[onnx.GraphProto | onnx.FunctionProto] = [model.proto.graph, *model.proto.functions]
+    for node in (node for graph in graphs for node in walk(graph)):
         if node.op_type == "EPContext":
             raise LoadFailed(
                 f"node {node.name!r} is an EPContext: compiled code of a provider is not taken from a model; "
                 "export the model without it"
             )
+
+
+def _refuse_hazards(model: ModelFile) -> None:
+    if hazards := find_hazards(model):
+        raise LoadFailed(
+            f"{'; '.join(hazards)}. To serve it to callers you trust, write trust_inputs = true at the top of its "
+            "model.toml"
+        )
 
 
 def _no_verdict() -> Verdict:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from ortolan_backends.errors import DeviceFailure
-from ortolan_server.chains.contract import VerdictState
+from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import Chain, ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.call import InferenceCall, Reply, Ticket
@@ -21,6 +23,8 @@ from ortolan_server.repository.config import ModelToml
 from ortolan_server.tensors import Signature
 
 __all__ = ["ModelVersion"]
+
+log = structlog.get_logger()
 
 
 class ModelVersion:
@@ -73,13 +77,21 @@ class ModelVersion:
     def load(self, registry: Registry, where: str) -> None:
         """Opens the session and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the model."""
         self._advance(State.LOADING)
+        try:
+            self._load(registry, where)
+        except Exception:
+            # A third party's backend may raise anything: the other models must not suffer.
+            log.exception("model_load_crashed", model=self.model, version=self.version)
+            self._fail("internal error: the server's log has the details")
+
+    def _load(self, registry: Registry, where: str) -> None:
         start = time.monotonic()
         try:
             self.chain = registry.compose(self.config, where)
         except InvalidConfig as error:
             self._advance(State.FAILED, str(error))
             return
-        opened = open_model(registry, self.path, self.chain)
+        opened = open_model(registry, self.path, self.chain, trust_inputs=self.config.trust_inputs)
         self.load_s = time.monotonic() - start
         self.loaded_at = datetime.now(UTC)
         self.report = opened.report
@@ -91,7 +103,7 @@ class ModelVersion:
         try:
             warm_up(session, opened.signature, self.model)
         except DeviceFailure as error:
-            self._advance(State.FAILED, f"the device failed at the first run: {error}")
+            self._fail(f"the device failed at the first run: {error}")
             return
         self._signature = opened.signature
         self._engine = Engine(
@@ -134,7 +146,14 @@ class ModelVersion:
 
     def _device_failed(self, error: DeviceFailure) -> None:
         if self.serves:
-            self._advance(State.FAILED, f"the device failed while serving: {error}")
+            self._fail(f"the device failed while serving: {error}")
+
+    def _fail(self, reason: str) -> None:
+        """Ends a version that had a session: whatever its contract said, it serves no more."""
+        if self.report is not None:
+            verdict = Verdict(VerdictState.BROKEN, (reason,))
+            self.report = replace(self.report, verdict=verdict, session=None, rung=0)
+        self._advance(State.FAILED, reason)
 
     def _advance(self, state: State, reason: str = "") -> None:
         self.state = advance(self.state, state)

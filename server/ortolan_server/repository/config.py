@@ -122,6 +122,10 @@ class ModelToml(_Table):
     required: bool = Field(
         default=True, description="If true, the server counts as not serving while this model does not serve."
     )
+    trust_inputs: bool = Field(
+        default=False,
+        description="Serve a model with which some input can end the process, such as an integer division by it?",
+    )
     chain: Annotated[tuple[ChainRung, ...], _Lax] = Field(
         default=(ChainRung(provider="cpu"),),
         description="Execution providers in order of preference; each table also holds the options of its provider.",
@@ -142,7 +146,7 @@ class ModelToml(_Table):
         """
         names = {rung.provider for rung in chain}
         kept = self.require if self.require and names.issuperset(self.require.provider) else None
-        return ModelToml(required=self.required, chain=chain, require=kept, limits=self.limits, versions=self.versions)
+        return self.model_copy(update={"chain": chain, "require": kept})
 
     @field_validator("chain", mode="before")
     @classmethod

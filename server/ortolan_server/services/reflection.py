@@ -1,5 +1,6 @@
 """`ortolan.v1.ProviderReflection`: where models run, and why there."""
 
+import threading
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_backends.errors import BackendError
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, NotAllowed
-from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.manager import ModelManager, parse_version
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import ChainRung, ModelToml
@@ -97,15 +98,19 @@ class ReflectionService:
         `send` is called on the thread that changed the version, and must not wait.
         """
         wanted = request.model
+        in_turn = threading.Lock()
 
         def changed(version: ModelVersion) -> None:
             if wanted in ("", version.model):
-                send(pb.WatchAssignmentsResponse(assignment=assignment_summary(version, self._registry)))
+                with in_turn:  # so that what is sent last is what was read last
+                    send(pb.WatchAssignmentsResponse(assignment=assignment_summary(version, self._registry)))
 
-        summaries = self._summaries(wanted)
-        leave = self._manager.subscribe(changed)
-        for summary in summaries:
-            send(pb.WatchAssignmentsResponse(assignment=summary))
+        if wanted:
+            self._manager.model(wanted)  # raises ModelNotFound
+        with in_turn:
+            leave = self._manager.subscribe(changed)
+            for summary in self._summaries(wanted):
+                send(pb.WatchAssignmentsResponse(assignment=summary))
         return leave
 
     def plan_assignment(self, request: pb.PlanAssignmentRequest) -> pb.PlanAssignmentResponse:
@@ -115,16 +120,16 @@ class ReflectionService:
         entry = self._manager.model(request.model).entry
         if entry.error:
             raise InvalidRequest(f"model {request.model!r}: {entry.error}")
-        number = int(self._manager.known(request.model, request.version).version)
+        number = parse_version(request.version or self._manager.known(request.model, "").version)
         path = entry.versions.get(number)
         if path is None:
-            raise ModelNotFound(f"version {number} of model {request.model!r} is not on disk any more")
+            raise ModelNotFound(f"model {request.model!r} has no version {number} on disk")
         try:
             config = _with_chain(entry.config, request.chain) if request.chain else entry.config
             chain = self._registry.compose(config, "chain of the request" if request.chain else str(entry.folder))
         except InvalidConfig as error:
             raise InvalidRequest(str(error)) from error
-        report = open_model(self._registry, path, chain).report
+        report = open_model(self._registry, path, chain, trust_inputs=config.trust_inputs).report
         message = report_message(report, self._registry, omit_nodes=request.omit_nodes)
         message.model, message.version = request.model, str(number)
         return pb.PlanAssignmentResponse(assignment=message)

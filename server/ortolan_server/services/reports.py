@@ -9,6 +9,7 @@ from ortolan_backends.runtime.assignment import Assignment, ProviderShare
 from ortolan_server.chains.contract import Contract, Verdict
 from ortolan_server.chains.ladder import Attempt, Chain, ChainReport
 from ortolan_server.chains.registry import Registry
+from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 
 __all__ = ["assignment_message", "assignment_summary", "properties", "provider_message", "report_message"]
@@ -88,7 +89,7 @@ def report_message(report: ChainReport, registry: Registry, *, omit_nodes: bool)
         verdict=_verdict(report.verdict),
     )
     if report.assignment is not None:
-        _add_assignment(message, report.assignment, registry, omit_nodes=omit_nodes)
+        _add_assignment(message, report.assignment, _ShortNames(report, registry), omit_nodes=omit_nodes)
     return message
 
 
@@ -103,13 +104,15 @@ def assignment_summary(version: ModelVersion, registry: Registry) -> pb.Assignme
     )
     report = version.report
     if report is None:
+        if version.state is State.FAILED:  # before a rung was tried
+            message.verdict = pb.Verdict.BROKEN
         return message
     message.verdict = pb.Verdict.State.Value(report.verdict.state)
     message.serving_provider = report.provider
     message.serving_rung = report.rung
     message.reason = version.reason or report.verdict.sentence
     if report.assignment is not None and report.rung:
-        message.nodes.update(_nodes_by_provider(report.assignment, registry))
+        message.nodes.update(_nodes_by_provider(report.assignment, _ShortNames(report, registry)))
         message.node_share = round(_serving_share(report, report.assignment), 6)
     return message
 
@@ -130,9 +133,21 @@ def properties(version: ModelVersion, registry: Registry) -> Mapping[str, str]:
     return {key: value for key, value in short.items() if value}
 
 
-def _add_assignment(message: pb.Assignment, assignment: Assignment, registry: Registry, *, omit_nodes: bool) -> None:
+class _ShortNames:
+    """Our names of providers. Two backends may attach the same one: then the chain's counts, the upper rung's first."""
+
+    def __init__(self, report: ChainReport, registry: Registry) -> None:
+        rungs = report.chain.rungs[max(0, report.rung - 1) :]
+        self._of_chain = {rung.opening.backend.provider: rung.name for rung in reversed(rungs)}
+        self._registry = registry
+
+    def __getitem__(self, provider: str) -> str:
+        return self._of_chain.get(provider) or self._registry.short_name(provider)
+
+
+def _add_assignment(message: pb.Assignment, assignment: Assignment, names: _ShortNames, *, omit_nodes: bool) -> None:
     message.session_providers.extend(assignment.session_providers)
-    message.shares.extend(_share(share, registry, omit_nodes=omit_nodes) for share in assignment.shares)
+    message.shares.extend(_share(share, names, omit_nodes=omit_nodes) for share in assignment.shares)
     message.crossings = -1 if assignment.crossings is None else assignment.crossings
     message.placements.extend(
         pb.Placement(tensor=place.tensor, direction=place.direction, memory=place.memory)
@@ -142,9 +157,9 @@ def _add_assignment(message: pb.Assignment, assignment: Assignment, registry: Re
     message.complete = assignment.complete
 
 
-def _share(share: ProviderShare, registry: Registry, *, omit_nodes: bool) -> pb.ProviderShare:
+def _share(share: ProviderShare, names: _ShortNames, *, omit_nodes: bool) -> pb.ProviderShare:
     message = pb.ProviderShare(
-        provider=registry.short_name(share.provider),
+        provider=names[share.provider],
         nodes=len(share.nodes),
         node_share=round(share.node_share, 6),
         parameter_share=-1 if share.parameter_share is None else round(share.parameter_share, 6),
@@ -160,8 +175,8 @@ def _share(share: ProviderShare, registry: Registry, *, omit_nodes: bool) -> pb.
     return message
 
 
-def _nodes_by_provider(assignment: Assignment, registry: Registry) -> dict[str, int]:
-    return {registry.short_name(share.provider): len(share.nodes) for share in assignment.shares}
+def _nodes_by_provider(assignment: Assignment, names: _ShortNames) -> dict[str, int]:
+    return {names[share.provider]: len(share.nodes) for share in assignment.shares}
 
 
 def _serving_share(report: ChainReport, assignment: Assignment) -> float:

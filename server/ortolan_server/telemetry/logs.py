@@ -7,14 +7,15 @@ import structlog
 
 from ortolan_backends.runtime.log import LogLine
 
-__all__ = ["configure", "runtime_line"]
+__all__ = ["configure", "foreign_line", "runtime_line"]
 
 _METHODS = {"V": "debug", "I": "debug", "W": "warning", "E": "error", "F": "critical"}
 
 
 def configure(descriptor: int, level: str) -> None:
     """Sends events of at least `level` (debug, info, warning, error) to a file descriptor."""
-    stream = os.fdopen(os.dup(descriptor), "w", buffering=1)
+    # A path or a driver's message that is no Unicode must not end what only wanted to log it.
+    stream = os.fdopen(os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     terminal = stream.isatty()
     renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -36,3 +37,8 @@ def runtime_line(line: LogLine) -> None:
     logger = structlog.get_logger()
     method = getattr(logger, _METHODS.get(line.severity, "info"))
     method("onnxruntime_logged", session=line.logid, where=line.where, text=line.text)
+
+
+def foreign_line(text: str) -> None:
+    """What others write to standard error, such as gRPC's core, as an event: a log of JSON lines stays one."""
+    structlog.get_logger().warning("stderr_written", text=text)

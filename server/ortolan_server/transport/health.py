@@ -4,12 +4,13 @@
 `<model>#contract` whether its contract is kept: the protocol has no word for DEGRADED.
 """
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from grpc_health.v1 import health, health_pb2
 
 from ortolan.inference import inference_pb2
-from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.manager import Model, ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.services.metadata import MetadataService
@@ -28,31 +29,44 @@ class Health:
         self.servicer = health.HealthServicer(experimental_thread_pool=threads)
         self._manager = manager
         self._metadata = metadata
+        # Changes come from several threads: what is set last must be what was read last.
+        self._lock = threading.Lock()
+        self._shown: dict[str, bool] = {}
         self._set_server()
 
     def follow(self) -> None:
         """Shows every model as it is now, then every change."""
-        for model in self._manager.models:
-            self._set(model.entry.name, serves=False)
-            self._set(f"{model.entry.name}#contract", serves=False)
         self._manager.subscribe(self._changed)
-        self._set_server()
+        with self._lock:
+            for model in self._manager.models:
+                self._set_model(model)
+            for version in self._manager.versions:
+                self._set_version(version)
+            self._set_server()
 
     def stop(self) -> None:
         """All NOT_SERVING, for good."""
         self.servicer.enter_graceful_shutdown()
 
     def _changed(self, version: ModelVersion) -> None:
-        model = self._manager.model(version.model)
-        serving = model.serving
+        with self._lock:
+            self._set_version(version)
+            self._set_model(self._manager.model(version.model))
+            self._set_server()
+
+    def _set_version(self, version: ModelVersion) -> None:
         self._set(f"{version.model}/{version.version}", serves=version.serves)
-        self._set(version.model, serves=serving is not None)
-        self._set(f"{version.model}#contract", serves=serving is not None and serving.state is State.READY)
-        self._set_server()
+
+    def _set_model(self, model: Model) -> None:
+        serving = model.serving
+        self._set(model.entry.name, serves=serving is not None)
+        self._set(f"{model.entry.name}#contract", serves=serving is not None and serving.state is State.READY)
 
     def _set_server(self) -> None:
         for service in ("", _INFERENCE):
             self._set(service, serves=self._metadata.ready)
 
     def _set(self, service: str, *, serves: bool) -> None:
-        self.servicer.set(service, _SERVING if serves else _NOT_SERVING)
+        if self._shown.get(service) is not serves:  # the servicer would send the same again to who watches
+            self._shown[service] = serves
+            self.servicer.set(service, _SERVING if serves else _NOT_SERVING)

@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from ortolan.pool import POOL
 from ortolan_server.errors import OrtolanError
 from ortolan_server.transport.messages import MessageReader
-from ortolan_server.transport.routes import Handler
+from ortolan_server.transport.routes import Handler, serialize
 from ortolan_server.transport.status import abort
 
 __all__ = ["reflection_handlers"]
@@ -36,7 +36,7 @@ class _Pools:
 def reflection_handlers(
     services: Sequence[str], threads: ThreadPoolExecutor, max_message_bytes: int
 ) -> dict[str, Handler]:
-    """Handlers by service: the two versions of the protocol differ in nothing but their package."""
+    """Handlers by path: the two versions of the protocol differ in nothing but their package."""
     _describe_v1()
     servicer = reflection.ReflectionServicer([*services, V1, V1ALPHA], pool=_Pools())
 
@@ -56,11 +56,11 @@ def reflection_handlers(
     answer.experimental_thread_pool = threads  # type: ignore[attr-defined]
     # Without a deserializer of gRPC's: a message that one refuses in a stream can have gRPC send two statuses, of which
     # the second never ends, and with it the server never stops (seen with grpcio 1.85, once in some twenty times).
-    handler = grpc.stream_stream_rpc_method_handler(
+    handler: Handler = grpc.stream_stream_rpc_method_handler(
         answer,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        response_serializer=serialize,
     )
-    return {V1: handler, V1ALPHA: handler}
+    return {f"/{service}/ServerReflectionInfo": handler for service in (V1, V1ALPHA)}
 
 
 def _describe_v1() -> None:

@@ -28,6 +28,16 @@ log = structlog.get_logger()
 
 # Short calls: metadata, health, reflection. Long ones have pools of their own.
 _COLD_THREADS = 16
+_REFLECTION_STREAMS = 64
+_SERVICES = (
+    INFERENCE,
+    REFLECTION,
+    *(
+        file.services_by_name[name].full_name
+        for file in (health_pb2.DESCRIPTOR, channelz_pb2.DESCRIPTOR)
+        for name in file.services_by_name
+    ),
+)
 # gRPC drops a message over its own limit without naming a setting. Up to twice our limit it is read and
 # refused by us, with the flag's name; above that gRPC's plain answer must do.
 _HARD_LIMIT_FACTOR = 2
@@ -58,23 +68,25 @@ class GrpcServer:
         self._streams = CallPool(settings.max_streams, "stream")
         self._stream_infer = StreamInfer(inference, self._streams, limit)
         self._watch = WatchAssignments(reflection, CallPool(settings.max_streams, "watch"), limit)
+        looking = CallPool(_REFLECTION_STREAMS, "reflection")
+        looking_up = reflection_handlers(_SERVICES, looking, limit)
         handlers = {
             **cold_handlers(metadata, repository, statistics, reflection, limit),
             **self._hot_handlers(UnaryInfer(inference, self._calls, limit)),
+            **looking_up,
         }
-        self._router = Router(
-            handlers,
-            {
-                f"/{INFERENCE}/ModelInfer": (
-                    self._calls,
-                    "{} inferences are in flight, the most this server takes (ortolan serve --max-in-flight)",
-                ),
-                f"/{INFERENCE}/ModelStreamInfer": (
-                    self._streams,
-                    "{} streams are open, the most this server takes (ortolan serve --max-streams)",
-                ),
-            },
-        )
+        bounded = {
+            f"/{INFERENCE}/ModelInfer": (
+                self._calls,
+                "{} inferences are in flight, the most this server takes (ortolan serve --max-in-flight)",
+            ),
+            f"/{INFERENCE}/ModelStreamInfer": (
+                self._streams,
+                "{} streams are open, the most this server takes (ortolan serve --max-streams)",
+            ),
+            **dict.fromkeys(looking_up, (looking, "{} reflection streams are open, the most this server takes")),
+        }
+        self._router = Router(handlers, bounded)
         self._server = self._build()
 
     def start(self) -> str:
@@ -100,10 +112,6 @@ class GrpcServer:
         if not closed.wait(_CLOSE_S):
             log.warning("grpc_close_timed_out", waited_s=_CLOSE_S)
 
-    def abandon(self) -> None:
-        """Closes now, whatever is in flight."""
-        self._server.stop(0)
-
     def _hot_handlers(self, infer: UnaryInfer) -> dict[str, Handler]:
         return {
             f"/{INFERENCE}/ModelInfer": grpc.unary_unary_rpc_method_handler(infer, response_serializer=serialize),
@@ -121,19 +129,8 @@ class GrpcServer:
             handlers=[self._router],
             options=_options(self._settings.max_message_bytes),
         )
-        services = [INFERENCE, REFLECTION]
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         channelz.add_channelz_servicer(server)
-        services += [
-            file.services_by_name[name].full_name
-            for file in (health_pb2.DESCRIPTOR, channelz_pb2.DESCRIPTOR)
-            for name in file.services_by_name
-        ]
-        threads = ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="reflection")
-        for service, handler in reflection_handlers(services, threads, self._settings.max_message_bytes).items():
-            server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": handler}),)
-            )
         return server
 
 

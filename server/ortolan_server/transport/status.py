@@ -29,7 +29,8 @@ STATUS: dict[type[errors.OrtolanError], grpc.StatusCode] = {
 }
 
 # Details travel in a header, percent-encoded; peers refuse more than 8 KiB of headers.
-_DETAILS_LIMIT = 1500
+_DETAILS_BYTES = 2000
+_ESCAPED_BYTES = 3
 
 
 def domain_error(error: Exception) -> errors.OrtolanError:
@@ -42,8 +43,18 @@ def domain_error(error: Exception) -> errors.OrtolanError:
 
 def status_of(error: errors.OrtolanError) -> tuple[grpc.StatusCode, str]:
     """Code and details for the caller."""
-    text = str(error)
-    return STATUS[type(error)], text if len(text) <= _DETAILS_LIMIT else text[: _DETAILS_LIMIT - 1] + "…"
+    return STATUS[type(error)], _details(str(error))
+
+
+def _details(text: str) -> str:
+    """As much of the text as a header takes. What is no Unicode (a path can be so) is escaped."""
+    text = text.encode(errors="backslashreplace").decode()
+    size = 0
+    for position, letter in enumerate(text):
+        size += 1 if " " <= letter <= "~" and letter != "%" else _ESCAPED_BYTES * len(letter.encode())
+        if size > _DETAILS_BYTES:
+            return text[:position] + "…"
+    return text
 
 
 def abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:

@@ -1,0 +1,76 @@
+"""Which models could be ended from outside: worked out by hand, and one tried in a process of its own."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from ortolan_backends.runtime.hazards import find_hazards
+from ortolan_backends.runtime.model import read_model
+from tests import models
+
+CRASH = """
+import os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+session.run(None, {"a": np.array([-(2**31)], np.int32), "b": np.array([-1], np.int32)})
+"""
+
+
+def division(kind: int, divisor: list[int] | None = None, operator: str = "Div") -> onnx.ModelProto:
+    """A model a / b: b is an input, or the constant given."""
+    dtype = helper.tensor_dtype_to_np_dtype(kind).name
+    inputs = [models.value("a", kind, ["N"])] + ([models.value("b", kind, ["N"])] if divisor is None else [])
+    weights = [] if divisor is None else [models.tensor("b", divisor, dtype)]
+    node = helper.make_node(operator, ["a", "b"], ["y"], name="quotient")
+    return models.model([node], inputs, [models.value("y", kind, ["N"])], weights)
+
+
+def hazards(proto: onnx.ModelProto, folder: Path) -> list[str]:
+    return find_hazards(read_model(models.save(proto, folder)))
+
+
+@pytest.mark.parametrize("operator", ["Div", "Mod"])
+def test_an_integer_divisor_that_a_caller_chooses(operator: str, tmp_path: Path) -> None:
+    (found,) = hazards(division(TensorProto.INT32, operator=operator), tmp_path)
+    assert "'quotient'" in found
+
+
+@pytest.mark.parametrize("divisor", [[2], [7, 3]])
+def test_a_constant_divisor_is_fine(divisor: list[int], tmp_path: Path) -> None:
+    assert hazards(division(TensorProto.INT64, divisor), tmp_path) == []
+
+
+@pytest.mark.parametrize("divisor", [[-1], [3, 0]])
+def test_a_constant_divisor_that_traps_is_not(divisor: list[int], tmp_path: Path) -> None:
+    assert len(hazards(division(TensorProto.INT64, divisor), tmp_path)) == 1
+
+
+def test_floating_point_is_fine(tmp_path: Path) -> None:
+    assert hazards(division(TensorProto.FLOAT), tmp_path) == []
+
+
+def test_a_division_in_a_body_is_found(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Div", ["a", "b"], ["r"], name="inner")],
+        "body",
+        [],
+        [models.value("r", TensorProto.INT32, ["N"])],
+    )
+    node = helper.make_node("If", ["c"], ["y"], name="if", then_branch=body, else_branch=body)
+    inputs = [models.value(name, TensorProto.INT32, ["N"]) for name in "ab"] + [models.value("c", TensorProto.BOOL, [])]
+    found = hazards(models.model([node], inputs, [models.value("y", TensorProto.INT32, ["N"])]), tmp_path)
+    assert found
+    assert "inner" in found[0]
+
+
+def test_onnx_runtime_still_traps(tmp_path: Path) -> None:
+    """When this fails, ONNX Runtime has mended it, and the refusal can go for that version."""
+    path = models.save(division(TensorProto.INT32), tmp_path)
+    done = subprocess.run([sys.executable, "-c", CRASH, str(path)], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGFPE

@@ -1,0 +1,97 @@
+"""Backends that each do one thing at the edge of ONNX Runtime; those that work are the CPU under another name."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from itertools import count
+from typing import Any
+
+from ortolan_backends.catalog import ENTRY_POINT_GROUP, Catalog
+from ortolan_backends.contract import Check, Outcome, Probe
+from ortolan_backends.cpu import CpuBackend
+from ortolan_backends.options import ProviderOptions, option
+
+__all__ = ["CPU", "LIBRARY_LINE", "NOWHERE", "Fake", "FakeOptions", "catalog"]
+
+CPU = "CPUExecutionProvider"
+NOWHERE = "NowhereExecutionProvider"
+LIBRARY_LINE = "libfake.so.1: cannot open shared object file"
+
+_looks = count(1)
+
+
+class FakeOptions(ProviderOptions):
+    level: int = option(0, key="fake_level", ge=0, le=9, doc="How much.")
+    fast: bool = option(False, key="fake_fast", doc="Whether to hurry.")
+
+
+def take_all(session_options: Any) -> None:
+    session_options.add_provider(CPU, {})
+
+
+def refuse(session_options: Any) -> None:
+    line = f"2026-01-01 00:00:00.000000001 [E:onnxruntime:Default, provider.cc:1 Load] {LIBRARY_LINE}\n"
+    os.write(2, f"\x1b[1;31m{line.rstrip()}\x1b[m\n".encode())
+    raise RuntimeError("Provider configuration is not supported.")
+
+
+def contradict(session_options: Any) -> None:
+    session_options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session_options.add_provider(CPU, {})
+
+
+FINE = Probe((Check("device", Outcome.OK, "one found"),))
+ABSENT = Probe((Check("libabsent.so.1", Outcome.FAILED, "libabsent.so.1 is missing", "apt install libabsent1"),))
+AILING = Probe((Check("driver", Outcome.DEGRADED, "the driver is old", "update it"),))
+
+
+@dataclass
+class Fake:  # not frozen: `Backend` has plain attributes
+    """A backend whose findings and whose doing are given."""
+
+    name: str
+    provider: str = CPU
+    found: Probe = FINE
+    doing: Callable[[Any], None] = take_all
+    summary: str = "For tests."
+    compiles: bool = False
+    options: type[ProviderOptions] = field(default=FakeOptions)
+
+    def probe(self) -> Probe:
+        """Tells in its versions how often it looked."""
+        return Probe(self.found.checks, versions={"looks": str(next(_looks))})
+
+    def attach(self, session_options: Any, options: ProviderOptions) -> None:
+        self.doing(session_options)
+
+
+class Crashing(Fake):
+    """One that breaks its promise."""
+
+    def probe(self) -> Probe:
+        raise ZeroDivisionError("the third party divides by zero")
+
+
+class QuickCpu(CpuBackend):
+    """Our own, without the process that its probe starts."""
+
+    def probe(self) -> Probe:
+        return FINE
+
+
+cpu = QuickCpu()
+first = Fake("first")
+second = Fake("second")
+ailing = Fake("ailing", found=AILING)
+absent = Fake("absent", found=ABSENT)
+rootless = Fake("rootless", doing=refuse)
+contradicting = Fake("contradicting", doing=contradict)
+crashing = Crashing("crashing")
+idle = Fake("idle", provider=NOWHERE, doing=lambda _session_options: None)
+
+
+def catalog() -> Catalog:
+    """All of them, as if a package published them."""
+    published = [name for name, value in globals().items() if isinstance(value, Fake | QuickCpu)]
+    return Catalog({name: EntryPoint(name, f"{__name__}:{name}", ENTRY_POINT_GROUP) for name in published})

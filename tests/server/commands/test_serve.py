@@ -1,0 +1,141 @@
+"""`ortolan serve` as a process: how it starts, what it refuses, and how it ends."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ortolan_client import Client, HealthStatus
+from tests import models
+from tests.serving import running_server
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+BROKEN = '[require]\nforbid_on_cpu = ["Add"]\n'
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    models.save(models.add_one(), tmp_path / "models" / "m")
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_well(repository: Path, number: signal.Signals) -> None:
+    with running_server(repository) as server:
+        assert server.stop(number) == 0
+        events = [event["event"] for event in server.events]
+    assert events.index("server_listening") < events.index("model_ready") < events.index("models_loaded")
+    assert events[-1] == "server_stopped"
+
+
+def test_it_says_what_to_try(repository: Path) -> None:
+    with running_server(repository) as server:
+        address = server.address
+        assert server.stop() == 0
+    output = "".join(server.output)
+    assert f"Ortolan serves 1 of 1 models on {address}" in output
+    assert f"status {address}" in output
+    assert f"infer {address} m --random" in output
+    assert f"grpcurl -plaintext {address} ortolan.v1.ProviderReflection/ListAssignments" in output
+
+
+def test_an_empty_repository_is_not_ready(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server, Client(server.address) as client:
+        assert client.health() is HealthStatus.NOT_SERVING
+
+
+def test_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    with running_server(tmp_path, "--ready-when-empty") as server, Client(server.address) as client:
+        assert client.health() is HealthStatus.SERVING
+
+
+def test_a_broken_contract_does_not_end_it(tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m", toml=BROKEN)
+    with running_server(tmp_path) as server, Client(server.address) as client:
+        failed = server.wait_for("model_failed", model="m")
+        assert "1 Add" in str(failed["reason"])
+        assert client.health("m") is HealthStatus.NOT_SERVING
+
+
+def test_unless_it_shall(script: Script, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m", toml=BROKEN)
+    done = script("serve", str(tmp_path), "--grpc-address", "127.0.0.1:0", "--exit-on-broken")
+    assert done.returncode == 3, done.stderr
+    assert '"event": "contract_broken"' in done.stderr
+
+
+def test_a_model_that_is_not_required_may_be_broken(tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m")
+    models.save(models.add_one(), tmp_path / "optional", toml="required = false\n" + BROKEN)
+    with running_server(tmp_path, "--exit-on-broken") as server:
+        assert server.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--grpc-address", "localhost"], "--grpc-address: must be host:port"),
+        (["--grpc-address", "1.2.3.4:70000"], "--grpc-address: the port must be at most 65535"),
+        (["--max-message-size", "12 parsecs"], "--max-message-size: "),
+        (["--max-message-size", "1B"], "--max-message-size: must be greater than or equal to 1024"),
+        (["--default-deadline", "0s"], "--default-deadline: must be greater than 0"),
+        (["--drain-timeout", "soon"], "--drain-timeout: "),
+        (["--max-in-flight", "0"], "--max-in-flight: must be greater than or equal to 1"),
+        (["--max-streams", "many"], "--max-streams"),
+        (["--log-level", "loud"], "'loud' is not one of debug, info, warning, error"),
+        (["--colour"], "--colour"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_wrong_flag_is_named_with_what_is_allowed(
+    ortolan: Callable[..., object], repository: Path, flags: list[str], told: str
+) -> None:
+    done = ortolan("serve", str(repository), *flags)
+    assert getattr(done, "exit_code", None) == 2
+    assert told in " ".join(str(getattr(done, "stderr", "")).replace("│", " ").split())
+
+
+def test_no_repository_at_all(script: Script, tmp_path: Path) -> None:
+    done = script("serve", str(tmp_path / "nothing"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"ortolan: {tmp_path}/nothing: does not exist")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_address_in_use(script: Script, repository: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = script("serve", str(repository), "--grpc-address", address)
+    assert done.returncode == 1
+    assert f"ortolan: cannot listen on {address}: it is in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_unix_socket(repository: Path, tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    with running_server(repository, "--grpc-address", address) as server, Client(server.address) as client:
+        assert server.address == address
+        assert client.health("m") is HealthStatus.SERVING
+
+
+def test_a_wider_address_is_warned_of_and_takes_no_control(repository: Path) -> None:
+    with running_server(repository, "--grpc-address", "0.0.0.0:0") as server:
+        warning = server.wait_for("listening_beyond_loopback")
+        assert warning["level"] == "warning"
+
+
+@pytest.mark.parametrize("command", ["serve", "plan"])
+def test_two_wheels_are_refused_with_the_line_that_mends_it(script: Script, tmp_path: Path, command: str) -> None:
+    info = tmp_path / "onnxruntime_other-9.9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-other\nVersion: 9.9\n")
+    (info / "RECORD").write_text("onnxruntime/__init__.py,,\n")
+    done = script(command, str(tmp_path), path=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("ortolan: 2 ONNX Runtime wheels overwrite each other's files: ")
+    assert "pip uninstall -y " in done.stderr
+    assert "&& pip install onnxruntime" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,38 @@
+"""What tests of the server's rooms share: real sessions of tiny models, on the CPU and on fakes of it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.chains.registry import Registry
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.repository import Repository
+from tests.server.chains.fakes import catalog
+
+Manage = Callable[..., ModelManager]
+
+DRAIN_S = 10.0
+
+
+@pytest.fixture
+def registry(runtime_log: RuntimeLog) -> Registry:
+    return Registry(catalog(), runtime_log)
+
+
+@pytest.fixture
+def manage(registry: Registry) -> Iterator[Manage]:
+    """`manage(folder)`: a manager of the repository there; what it loads is stopped at the end."""
+    managers: list[ModelManager] = []
+
+    def make(folder: Path, *, loaded: bool = True) -> ModelManager:
+        manager = ModelManager(Repository.scan(folder, allow_empty=True), registry, drain_timeout_s=DRAIN_S)
+        managers.append(manager)
+        if loaded:
+            manager.load_all()
+        return manager
+
+    yield make
+    for manager in managers:
+        manager.stop(0.0)

@@ -1,0 +1,48 @@
+"""One inference on a version of `models.add_one`, the device that fails, and what a listener heard."""
+
+import math
+import queue
+
+import numpy as np
+import pytest
+
+from ortolan_backends.runtime.ort import onnxruntime
+from ortolan_server.engine.call import InferenceCall, InferenceResult
+from ortolan_server.errors import OrtolanError
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.version import ModelVersion
+
+__all__ = ["Heard", "add_one", "break_device"]
+
+WAIT_S = 30.0
+
+
+def add_one(version: ModelVersion, number: float) -> float:
+    """The answer. Raises the error that came instead."""
+    answers: queue.SimpleQueue[InferenceResult | OrtolanError] = queue.SimpleQueue()
+    call = InferenceCall({"x": np.full((1, 2), number, np.float32)}, ("y",), math.inf)
+    version.submit(call, answers.put)
+    answer = answers.get(timeout=WAIT_S)
+    if isinstance(answer, OrtolanError):
+        raise answer
+    return float(answer.arrays[0][0, 0])
+
+
+def break_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on every run fails as on a GPU that has lost its context."""
+
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", fail)
+
+
+class Heard:
+    """`<model>/<version> <state>` for every change."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        self.all: list[str] = []
+        self.leave = manager.subscribe(self._note)
+
+    def _note(self, version: ModelVersion) -> None:
+        self.all.append(f"{version.model}/{version.version} {version.state}")

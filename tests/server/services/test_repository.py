@@ -1,0 +1,105 @@
+"""The repository calls on a real repository."""
+
+from pathlib import Path
+
+import pytest
+
+from ortolan.inference import inference_pb2 as pb
+from ortolan_server.errors import InvalidRequest, LoadFailed, ModelNotFound, NotAllowed, NotSupported
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.services.repository import RepositoryService
+from tests import models
+from tests.server.conftest import Manage
+
+Row = tuple[str, str, str]
+
+
+@pytest.fixture
+def manager(manage: Manage, tmp_path: Path) -> ModelManager:
+    for number in (2, 10):
+        models.save(models.add_one(), tmp_path / "good", version=number, toml="[versions]\nall = true\n")
+    models.save(models.add_one(), tmp_path / "broken", toml='[[chain]]\nprovider = "absent"\n')
+    models.save(models.add_one(), tmp_path / "misspelt", toml="colour = 1\n")
+    models.save(models.add_one(), tmp_path / "missing", toml="[versions]\nspecific = [7]\n")
+    return manage(tmp_path)
+
+
+@pytest.fixture
+def service(manager: ModelManager) -> RepositoryService:
+    return RepositoryService(manager, control_allowed=True)
+
+
+def rows(service: RepositoryService, *, ready: bool = False) -> list[Row]:
+    answer = service.index(pb.RepositoryIndexRequest(ready=ready))
+    return [(row.name, row.version, row.state) for row in answer.models]
+
+
+def test_the_index_lists_what_fails_too(service: RepositoryService) -> None:
+    assert rows(service) == [
+        ("broken", "1", "FAILED"),
+        ("good", "2", "READY"),
+        ("good", "10", "READY"),
+        ("missing", "", "FAILED"),
+        ("misspelt", "", "FAILED"),
+    ]
+    reasons = {row.name: row.reason for row in service.index(pb.RepositoryIndexRequest()).models}
+    assert "libabsent.so.1 is missing" in reasons["broken"]
+    assert "colour: unknown key" in reasons["misspelt"]
+    assert "7 not on disk" in reasons["missing"]
+
+
+def test_the_index_of_what_is_ready(service: RepositoryService) -> None:
+    assert rows(service, ready=True) == [("good", "2", "READY"), ("good", "10", "READY")]
+
+
+def test_load_and_unload(service: RepositoryService, manager: ModelManager) -> None:
+    service.unload(pb.RepositoryModelUnloadRequest(model_name="good"))
+    assert rows(service, ready=True) == []
+    assert ("good", "10", "UNLOADED") in rows(service)
+    service.load(pb.RepositoryModelLoadRequest(model_name="good"))
+    assert manager.find("good", "").number == 10
+
+
+def test_a_load_that_fails_has_every_reason(service: RepositoryService) -> None:
+    with pytest.raises(LoadFailed, match="model 'broken': version 1: rung 1 .absent. refused at probe"):
+        service.load(pb.RepositoryModelLoadRequest(model_name="broken"))
+    with pytest.raises(LoadFailed, match="colour"):
+        service.load(pb.RepositoryModelLoadRequest(model_name="misspelt"))
+
+
+def test_unknown_models(service: RepositoryService) -> None:
+    with pytest.raises(ModelNotFound):
+        service.load(pb.RepositoryModelLoadRequest(model_name="nothing"))
+    with pytest.raises(ModelNotFound):
+        service.unload(pb.RepositoryModelUnloadRequest(model_name="nothing"))
+
+
+def test_control_can_be_off(manager: ModelManager) -> None:
+    service = RepositoryService(manager, control_allowed=False)
+    with pytest.raises(NotAllowed, match="--allow-control"):
+        service.load(pb.RepositoryModelLoadRequest(model_name="good"))
+    with pytest.raises(NotAllowed, match="--allow-control"):
+        service.unload(pb.RepositoryModelUnloadRequest(model_name="good"))
+    assert rows(service, ready=True)
+
+
+def test_what_is_not_supported_is_named(service: RepositoryService) -> None:
+    load = pb.RepositoryModelLoadRequest(model_name="good")
+    load.parameters["config"].string_param = "{}"
+    with pytest.raises(NotSupported, match=r"load parameters \(config\)"):
+        service.load(load)
+    unload = pb.RepositoryModelUnloadRequest(model_name="good")
+    unload.parameters["force"].bool_param = True
+    with pytest.raises(NotSupported, match=r"unload parameters \(force\)"):
+        service.unload(unload)
+    with pytest.raises(NotSupported, match="repository_name 'other'"):
+        service.index(pb.RepositoryIndexRequest(repository_name="other"))
+    with pytest.raises(InvalidRequest, match="model_name is empty"):
+        service.load(pb.RepositoryModelLoadRequest())
+
+
+def test_tritonclient_sends_unload_dependents(service: RepositoryService) -> None:
+    request = pb.RepositoryModelUnloadRequest(model_name="good")
+    request.parameters["unload_dependents"].bool_param = False
+    service.unload(request)
+    assert rows(service, ready=True) == []

@@ -1,0 +1,36 @@
+"""Pools that count what they hold."""
+
+import threading
+
+import pytest
+
+from ortolan_server.transport.pools import CallPool
+
+LIMIT_S = 30.0
+
+
+def test_it_is_full_while_it_holds_its_limit() -> None:
+    pool, release = CallPool(2, "test"), threading.Event()
+    assert not pool.full
+    calls = [pool.submit(release.wait, LIMIT_S) for _ in range(2)]
+    assert pool.full
+    assert not pool.wait_idle(0.0)
+    release.set()
+    assert pool.wait_idle(LIMIT_S)
+    assert not pool.full
+    assert all(call.result(LIMIT_S) for call in calls)
+
+
+def test_a_call_that_raises_leaves_its_place() -> None:
+    pool = CallPool(1, "test")
+    call = pool.submit(lambda: 1 // 0)
+    assert isinstance(call.exception(LIMIT_S), ZeroDivisionError)
+    assert pool.wait_idle(LIMIT_S)
+
+
+def test_what_is_refused_is_not_counted() -> None:
+    pool = CallPool(1, "test")
+    pool.shutdown()
+    with pytest.raises(RuntimeError):
+        pool.submit(print)
+    assert pool.wait_idle(0.0)
