@@ -50,6 +50,12 @@ class RunningServer:
         assert found, f"no event {event} {having}; the log:\n{self.log}"
         return found[0]
 
+    def wait_for_output(self, text: str) -> None:
+        """Until standard output has a line with that text. Raises AssertionError when it does not come."""
+        with self._news:
+            seen = self._news.wait_for(lambda: any(text in line for line in self.output), START_LIMIT_S)
+        assert seen, f"no output {text!r}, only {self.output}"
+
     @property
     def log(self) -> str:
         return "\n".join(json.dumps(line) for line in self.events)
@@ -77,7 +83,9 @@ class RunningServer:
 
     def _read_output(self) -> None:
         for line in self.process.stdout or ():
-            self.output.append(line)
+            with self._news:
+                self.output.append(line)
+                self._news.notify_all()
 
 
 @contextmanager

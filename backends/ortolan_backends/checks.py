@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Iterable, Mapping
 
-from ortolan_backends.contract import Check, Outcome
+from ortolan_backends.contract import Backend, Check, Outcome, Probe
 from ortolan_backends.errors import RuntimeConflict
-from ortolan_backends.runtime.trial import Trial, try_provider
+from ortolan_backends.runtime.trial import Trial, try_backend
 from ortolan_backends.runtime.wheel import capi_folder, require_one_wheel
 
-__all__ = ["check_session", "check_wheel", "failed", "judge_trial", "ok", "skipped"]
+__all__ = ["check_session", "check_wheel", "failed", "judge_trial", "ok", "probe_safely", "skipped"]
 
 
 def ok(looked_at: str, finding: str) -> Check:
@@ -22,6 +22,20 @@ def failed(looked_at: str, finding: str, mend: str) -> Check:
 def skipped(looked_at: Iterable[str], because: str) -> tuple[Check, ...]:
     """For what an earlier failure makes meaningless."""
     return tuple(Check(subject, Outcome.SKIPPED, f"not looked at: {because}") for subject in looked_at)
+
+
+def probe_safely(backend: Backend) -> Probe:
+    """What the backend finds, where it may be anybody's: one that breaks the contract and raises is a failed check."""
+    mend = f"report it to the authors of the backend '{backend.name}', or uninstall its package"
+    try:
+        probe: object = backend.probe()
+    except Exception as error:  # noqa: BLE001 - a third party's code may raise anything
+        text = " ".join(str(error).split()).rstrip(".")
+        told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return Probe((failed("backend", f"its probe raised {told}", mend),))
+    if not isinstance(probe, Probe):
+        return Probe((failed("backend", f"its probe returned {type(probe).__name__} instead of a Probe", mend),))
+    return probe
 
 
 def check_wheel(provider: str = "", library: str = "", extra: str = "") -> Check:
@@ -45,13 +59,21 @@ def check_wheel(provider: str = "", library: str = "", extra: str = "") -> Check
     return failed("wheel", f"{found} has no {provider}", mend)
 
 
-def check_session(provider: str, options: Mapping[str, str], mend: str) -> Check:
-    """Whether a tiny session opens and runs on the provider, in a subprocess."""
-    return judge_trial(try_provider(provider, options), mend)
+def check_session(name: str, options: Mapping[str, object], mend: str) -> Check:
+    """Whether a tiny session opens and runs on the backend with that short name, in a subprocess.
+
+    `options` as in `model.toml`. The subprocess finds the backend by its entry point and lets it attach itself.
+    """
+    return judge_trial(try_backend(name, options), mend)
 
 
 def judge_trial(trial: Trial, mend: str) -> Check:
-    return ok("session", trial.finding) if trial.ran else failed("session", trial.finding, mend)
+    if trial.ran:
+        return ok("session", trial.finding)
+    if trial.out_of_memory:  # the provider works; whether a model fits is found out when it is opened
+        mend = "free memory of the device, or set the option that chooses another one"
+        return Check("session", Outcome.DEGRADED, trial.finding, mend)
+    return failed("session", trial.finding, mend)
 
 
 def _library_file(library: str) -> str:

@@ -155,7 +155,7 @@ class CpuBackend:
         wheel = check_wheel()
         if wheel.outcome is Outcome.FAILED:
             return Probe((wheel, *skipped(["session"], wheel.finding)))
-        session = check_session(_PROVIDER, {}, "reinstall the ONNX Runtime wheel")
+        session = check_session("cpu", {}, "reinstall the ONNX Runtime wheel")
         versions = {"onnxruntime": next(iter(installed_wheels().values()))}
         return Probe((wheel, session), (_processor(),), versions)
 

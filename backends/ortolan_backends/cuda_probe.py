@@ -5,6 +5,7 @@ only where an earlier failure makes it meaningless. The looking is done by subpr
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ortolan_backends.checks import check_session, check_wheel, failed, ok, skipped
@@ -65,7 +66,9 @@ def probe_cuda(provider: str) -> Probe:
         checks += skipped(["session"], "it cannot open before the above is mended")
     else:
         mend = "see ONNX Runtime's message; `nvidia-smi` says whether the GPU is free and healthy"
-        checks.append(check_session(provider, {}, mend))
+        # Without options: on the first GPU, whichever one models choose later.
+        session = check_session("cuda", {}, mend)
+        checks.append(replace(session, finding=f"GPU 0: {session.finding}"))
     return Probe(tuple(checks), _devices(driver), _versions(cuda_version, driver))
 
 

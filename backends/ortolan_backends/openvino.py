@@ -27,6 +27,7 @@ _PRECISIONS = {"CPU": ("FP32", "ACCURACY"), "NPU": ("FP16", "ACCURACY")}
 _CONFIG_DEVICES = ("AUTO", "CPU", "GPU", "HETERO", "MULTI", "NPU")
 # The GPU plugin compiles the kernels that such a file names.
 _CONFIG_THAT_LOADS_CODE = "CONFIG_FILE"
+_NOT_IN_NAMES = re.compile(r"[^A-Z_]")
 _MAX_THREADS = 1024
 
 DeviceProperties = Mapping[str, Mapping[str, object]]
@@ -36,9 +37,11 @@ def _device_properties(config: DeviceProperties) -> DeviceProperties:
     for device, properties in config.items():
         if device not in _CONFIG_DEVICES:
             raise ValueError(f"{device} is no device; a table of properties by {', '.join(_CONFIG_DEVICES)}")
-        if _CONFIG_THAT_LOADS_CODE in properties:
-            raise ValueError(f"{device}.{_CONFIG_THAT_LOADS_CODE} cannot be set, since it loads code")
         for name, value in properties.items():
+            # OpenVINO takes a table of properties as a text too, to any depth, and drops the spaces in it.
+            letters = _NOT_IN_NAMES.sub("", f"{name} {value}".upper())
+            if _CONFIG_THAT_LOADS_CODE in letters:
+                raise ValueError(f"{device}.{name}: {_CONFIG_THAT_LOADS_CODE} cannot be set, since it loads code")
             if not isinstance(value, bool | int | float | str):
                 raise ValueError(f"{device}.{name} is no boolean, number or text")  # noqa: TRY004 - pydantic's way
     return config
@@ -164,7 +167,7 @@ class OpenVinoBackend:
         if devices.outcome is Outcome.FAILED:
             (session,) = skipped(["session"], devices.finding)
         else:
-            session = check_session(_PROVIDER, {}, "see ONNX Runtime's message, or reinstall onnxruntime-openvino")
+            session = check_session("openvino", {}, "see ONNX Runtime's message, or reinstall onnxruntime-openvino")
         versions = {"onnxruntime": next(iter(installed_wheels().values())), "openvino": found.version}
         return Probe((wheel, devices, session), _devices(found), versions)
 

@@ -54,7 +54,7 @@ class App:
         )
 
     def start(self) -> str:
-        """Listens, then loads every model. Returns the address. Raises InvalidConfig."""
+        """Listens; no model serves yet. Returns the address. Raises InvalidConfig."""
         address = self._server.start()
         if not self._settings.is_loopback:
             log.warning(
@@ -65,17 +65,21 @@ class App:
         log.info("server_listening", address=address)
         self.manager.subscribe(_log_change)
         self._health.follow()
+        return address
+
+    def load(self) -> None:
+        """Loads every model; ends early when the server stops."""
         self.manager.load_all()
         models = list(self.manager.models)
         log.info("models_loaded", models=len(models), serving=sum(model.serving is not None for model in models))
-        return address
 
-    def stop(self) -> None:
-        """Drains: takes nothing new, finishes what is in flight, closes."""
+    def stop(self) -> bool:
+        """Drains: takes nothing new, finishes what is in flight, closes. False when a call outlived the time."""
         log.info("server_draining", timeout_s=self._settings.drain_timeout_s)
-        self._server.stop(self._settings.drain_timeout_s)
+        finished = self._server.stop(self._settings.drain_timeout_s)
         self.manager.stop(0.0)
-        log.info("server_stopped")
+        log.info("server_stopped", finished=finished)
+        return finished
 
 
 def _log_change(version: ModelVersion) -> None:

@@ -1,19 +1,19 @@
 """Errors of the server's domain. They know no transport: `transport/status.py` has the one table to codes.
 
-    OrtolanError
-    ├── InvalidRequest         what came cannot be understood or does not fit the model
-    ├── ModelNotFound          no such model, or no such version of it
-    ├── ModelNotReady          known, but it does not serve now; the reason is in the text
-    ├── LoadFailed             a load was asked for and ended without a serving version
-    ├── InvalidConfig          settings or model.toml: the text names file, key and what is allowed
-    ├── Overloaded             a bound is reached; try again later
-    ├── DeadlineExpired        the call's time is over
-    ├── CallCancelled          the caller left
-    ├── NotAllowed             switched off by the operator
-    ├── NotSupported           understood, but this server does not do it
-    ├── InferenceFailed        the model failed on this input
-    ├── ServerStopping         the server drains and takes nothing new
-    └── InternalError          a fault of ours: the text says nothing, the log has it
+OrtolanError
+├── InvalidRequest         what came cannot be understood or does not fit the model
+├── ModelNotFound          no such model, or no such version of it
+├── ModelNotReady          known, but it does not serve now; the reason is in the text
+├── LoadFailed             a load was asked for and ended without a serving version
+├── InvalidConfig          settings or model.toml: the text names file, key and what is allowed
+├── Overloaded             a bound is reached; try again later
+├── DeadlineExpired        the call's time is over
+├── CallCancelled          the caller left
+├── NotAllowed             switched off by the operator
+├── NotSupported           understood, but this server does not do it
+├── InferenceFailed        the model failed on this input
+├── ServerStopping         the server drains and takes nothing new
+└── InternalError          a fault of ours: the text says nothing, the log has it
 """
 
 __all__ = [

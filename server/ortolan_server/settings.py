@@ -64,6 +64,12 @@ class Settings(BaseModel):
         title="--max-in-flight",
         description="Unary inferences in flight at once; one more is answered as overload.",
     )
+    max_in_flight_bytes: _Size = Field(
+        default=1 << 30,
+        ge=1024,
+        title="--max-in-flight-size",
+        description="Bytes of inference requests in flight at once; one message of the largest size always fits.",
+    )
     max_streams: int = Field(
         default=256,
         ge=1,
@@ -74,7 +80,7 @@ class Settings(BaseModel):
     allow_control: bool | None = Field(
         default=None,
         title="--allow-control",
-        description="Are load, unload and plan calls allowed? None: only when listening on loopback.",
+        description="Allow load, unload and plan calls. By default only on loopback.",
     )
     allow_degraded: bool = Field(
         default=False,

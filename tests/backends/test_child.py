@@ -9,7 +9,7 @@ import pytest
 
 from ortolan_backends.runtime.child import ask
 from ortolan_backends.runtime.ort import onnxruntime
-from ortolan_backends.runtime.trial import try_provider
+from ortolan_backends.runtime.trial import try_backend
 
 AddModule = Callable[[str, str], str]
 
@@ -62,16 +62,20 @@ def test_endings_without_an_answer(add_module: AddModule, source: str, timeout_s
 
 @pytest.mark.provider
 def test_a_tiny_session_on_cpu() -> None:
-    trial = try_provider("CPUExecutionProvider", {})
+    trial = try_backend("cpu", {"threads": 1})
     assert trial.ran, trial.log
     assert trial.finding == "a tiny session opened and ran"
 
 
 @pytest.mark.provider
-def test_a_provider_that_is_not_there() -> None:
-    trial = try_provider("NoSuchExecutionProvider", {})
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [("tpu", {}, "no provider 'tpu'"), ("cpu", {"threads": "all"}, 'cpu: threads = "all" is refused')],
+)
+def test_what_cannot_be_attached(name: str, options: dict[str, object], reason: str) -> None:
+    trial = try_backend(name, options)
     assert not trial.ran
-    assert trial.finding.startswith("a tiny session failed to attach: ")
+    assert trial.finding.startswith(f"a tiny session failed to attach: {reason}")
 
 
 @pytest.mark.provider
@@ -79,7 +83,7 @@ def test_a_provider_that_is_not_there() -> None:
     "CUDAExecutionProvider" not in onnxruntime.get_available_providers(), reason="the wheel has no CUDA provider"
 )
 def test_a_missing_library_is_read_from_onnx_runtime_s_log() -> None:
-    trial = try_provider("CUDAExecutionProvider", {})
+    trial = try_backend("cuda", {})
     if trial.ran:
         pytest.skip("CUDA works here")
     assert "Provider configuration is not supported" not in trial.finding
@@ -88,6 +92,6 @@ def test_a_missing_library_is_read_from_onnx_runtime_s_log() -> None:
 
 @pytest.mark.provider
 def test_a_trial_has_a_time_limit() -> None:
-    trial = try_provider("CPUExecutionProvider", {}, timeout_s=0.01)
+    trial = try_backend("cpu", {}, timeout_s=0.01)
     assert not trial.ran
     assert trial.finding.startswith("a tiny session did not end within 0.01 s")

@@ -19,6 +19,9 @@ def install(folder: Path, name: str, version: str, *files: str) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
     if files:
         (info / "RECORD").write_text("".join(f"{file},,\n" for file in files), encoding="utf-8")
+    for file in files:  # since Python 3.12 a file that is not there is no file of the package
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).touch()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ __all__ = ["MAX_MESSAGE_BYTES", "TABLE"]
 INVALID, UNIMPLEMENTED, INTERNAL = "INVALID_ARGUMENT", "UNIMPLEMENTED", "INTERNAL"
 NO_MESSAGE = "is not a inference.ModelInferRequest message"
 GOOD = body(simple_request())
-MAX_MESSAGE_BYTES = 2**20
+MAX_MESSAGE_BYTES = 5 * 2**20
 """What the server is told to take."""
 DOOMED = request("gather", [("x", "FP32", [1]), ("indices", "INT64", [1])], [bytes(4), b"\xff" * 7 + b"\x7f"])
 
@@ -82,7 +82,7 @@ MESSAGES: Sequence[BadRequest] = (
         "over our limit",
         infer(bytes(MAX_MESSAGE_BYTES + 1)),
         "RESOURCE_EXHAUSTED",
-        "1048577 vs. 1048576.*--max-message-size",
+        f"{MAX_MESSAGE_BYTES + 1} vs. {MAX_MESSAGE_BYTES}.*--max-message-size",
     ),
     BadRequest("far over our limit", infer(bytes(4 * MAX_MESSAGE_BYTES)), "RESOURCE_EXHAUSTED", "larger than max"),
 )

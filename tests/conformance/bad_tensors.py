@@ -110,6 +110,12 @@ SHAPES = (
         INVALID,
         "more bytes than can be counted",
     ),
+    BadRequest(
+        "a huge dimension behind a zero",
+        infer(request("any_rank", [("x", "FP32", [0, 2**29])], [b""])),
+        INVALID,
+        r"'x' has shape \[0,536870912\]: empty, but 2147483648 bytes .* at most 268435456",
+    ),
     BadRequest("a huge dimension", infer(_add_one([2**59, 2], _ones(2))), INVALID, "has 8 bytes of data; wanted"),
     BadRequest(
         "a million dimensions",
@@ -230,6 +236,18 @@ BYTES = (
     ),
     BadRequest(
         "BYTES with half a surrogate pair", infer(_text([1], strings(b"\xed\xa0\x80"))), INVALID, "is not UTF-8"
+    ),
+    BadRequest(
+        "BYTES of a million elements and more",
+        infer(_text([2**20 + 1], bytes(4 * (2**20 + 1)))),
+        INVALID,
+        "'x' has 1048577 elements of BYTES; wanted at most 1048576",
+    ),
+    BadRequest(
+        "BYTES of a million elements and more, as contents",
+        infer(_contents("text", "BYTES", [2**20 + 1], bytes_contents=[b""] * (2**20 + 1))),
+        INVALID,
+        "'x' has 1048577 elements of BYTES; wanted at most 1048576",
     ),
     BadRequest(
         "BYTES with a shape for 2^61 elements",

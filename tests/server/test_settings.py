@@ -12,6 +12,7 @@ def test_defaults() -> None:
         "default_deadline_s": 60.0,
         "drain_timeout_s": 30.0,
         "max_in_flight": 256,
+        "max_in_flight_bytes": 1 << 30,
         "max_streams": 256,
         "allow_control": None,
         "allow_degraded": False,

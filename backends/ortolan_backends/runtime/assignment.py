@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from ortolan_backends.errors import OpenRefused
 from ortolan_backends.runtime.graph import GraphNode, ModelGraph, graph_at_partitioning, graph_of
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.ort import onnxruntime
@@ -98,11 +99,15 @@ def read_assignment(session: Session, model: ModelFile, compiling: Iterable[str]
 
     `compiling` names the providers (by ONNX Runtime's names) that fuse nodes into compiled subgraphs: their
     fragments are the subgraphs that ONNX Runtime reports; those of others are counted as switches in
-    topological order.
+    topological order. Raises OpenRefused when nothing is on record, although the model has nodes.
     """
     recorded = [(subgraph.ep_name, subgraph.get_nodes()) for subgraph in session.assigned_subgraphs()]
-    mixed = len({provider for provider, natives in recorded if natives}) > 1
-    at_partitioning = graph_at_partitioning(model) if mixed else None
+    takers = {provider for provider, natives in recorded if natives}
+    mixed = len(takers) > 1
+    # One provider that has everything needs no second look; a record without nodes does.
+    at_partitioning = None if len(takers) == 1 else graph_at_partitioning(model, session.optimization_level)
+    if not takers and (at_partitioning is None or at_partitioning.nodes):
+        raise OpenRefused("ONNX Runtime recorded no node, and the model has some", stage="read")
     graph = at_partitioning or graph_of(model.proto)
     subgraphs = [
         (provider, tuple(_in_model(native.name, graph) for native in natives), natives)

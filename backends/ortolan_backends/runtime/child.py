@@ -29,11 +29,17 @@ class Answer:
 
 def ask(module: str, question: object, *, timeout_s: float) -> Answer:
     """Runs `python -m module QUESTION` (as JSON) and waits for its answer; never raises for what it does."""
+    # A session of its own: a Ctrl-C at our terminal is not its verdict on the provider.
     # -P: a folder `onnxruntime` in the working directory is not the wheel.
     command = [sys.executable, "-P", "-m", module, json.dumps(question)]
     try:
         done = subprocess.run(  # noqa: S603 - our own module
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
         return Answer(None, f"did not end within {timeout_s:g} s", _text(error.stderr))

@@ -28,9 +28,21 @@ _DEVICE_TYPES = tuple(
 )
 
 _CANCELLED = re.compile(r"terminate flag being set", re.IGNORECASE)
-_NO_MEMORY = re.compile(r"Failed to allocate memory|bfc_arena|bad_alloc|out of memory|bad allocation", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"Failed to allocate memory|bfc_arena|bad_alloc|out of memory|bad allocation"
+    r"|CUDA failure 2\b|_ALLOC(?:ATION)?_FAILED\b",
+    re.IGNORECASE,
+)
+# Errors after which a CUDA context is of no use. Of all but four of these, the CUDA runtime's reference (data types,
+# cudaError) says that the process must be relaunched. The four: uncorrectable errors of memory (214) and NVLink
+# (220), a context that is gone (709), and 999, which says nothing. Any other concerns the one call that it answers,
+# as an invalid launch configuration (9) does. cuBLAS and cuDNN answer the two below when a kernel of theirs died.
+_LOST_CONTEXT = "214|220|226|700|702|709|710|714|715|716|717|718|719|721|810|911|999"
 _DEVICE = re.compile(
-    r"CUDA failure \d+|CUBLAS_STATUS|CUBLAS failure|CUDNN_STATUS|CUDNN failure|device (was )?(lost|removed)",
+    rf"CUDA failure (?:{_LOST_CONTEXT})\b"
+    # Not what cuDNN appends to INTERNAL_ERROR: no memory, a kernel that does not compile, bad parameters.
+    r"|CU(?:BLAS|DNN)_STATUS_(?:EXECUTION_FAILED(?:_[A-Z_]+)?|INTERNAL_ERROR)\b"
+    r"|device (?:was )?(?:lost|removed)\b",
     re.IGNORECASE,
 )
 # What a cause is wrapped in: it stands behind the last of each.
@@ -47,11 +59,14 @@ def classify_run(error: Exception) -> RunFailed:
     text = plain(str(error)) or type(error).__name__
     if _CANCELLED.search(text):
         return RunCancelled(text)
+    if _DEVICE.search(text):
+        return DeviceFailure(text)
     if _NO_MEMORY.search(text):
         return OutOfMemory(text)
-    if isinstance(error, _DEVICE_TYPES) or _DEVICE.search(text):
+    if isinstance(error, _DEVICE_TYPES):
         return DeviceFailure(text)
-    if isinstance(error, (_state.InvalidArgument, ValueError)):
+    # A model's bytes that are no text raise UnicodeError, which is a ValueError too.
+    if isinstance(error, (_state.InvalidArgument, ValueError)) and not isinstance(error, UnicodeError):
         return InvalidInput(text)
     return RunFailed(text)
 

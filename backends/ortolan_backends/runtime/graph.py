@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -50,23 +51,26 @@ def graph_of(proto: onnx.ModelProto) -> ModelGraph:
     return ModelGraph({node.name: node for node in reader.nodes})
 
 
-def graph_at_partitioning(model: ModelFile) -> ModelGraph | None:
-    """The graph after level-1 optimisation; None where it cannot be had (a graph of over 2 GiB)."""
-    with tempfile.TemporaryDirectory(prefix="ortolan-graph-") as folder:
-        target = Path(folder) / "level-1.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(target)
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
-        options.add_provider("CPUExecutionProvider", {})
-        try:
+def graph_at_partitioning(model: ModelFile, level: Any) -> ModelGraph | None:  # noqa: ANN401 - onnxruntime has no types
+    """The graph as it was partitioned in a session of optimisation level `level`.
+
+    None where it cannot be had: a graph of over 2 GiB, operators that the CPU does not have.
+    """
+    basic = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level if int(level) < int(basic) else basic
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
+    options.add_provider("CPUExecutionProvider", {})
+    try:
+        with tempfile.TemporaryDirectory(prefix="ortolan-graph-") as folder:
+            target = Path(folder) / "optimised.onnx"
+            options.optimized_model_filepath = str(target)
             onnxruntime.InferenceSession(model.source, options, enable_fallback=0)
-            proto = onnx.load(str(target), load_external_data=False)
-        except Exception:  # noqa: BLE001 - operators that only another provider has, a graph too large to write
-            return None
-    return graph_of(proto)
+            return graph_of(onnx.load(str(target), load_external_data=False))
+    except Exception:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
+        return None
 
 
 class _Reader:
@@ -84,7 +88,7 @@ class _Reader:
             scope[name] = prefix + name
             self._weights[prefix + name] = elements
         for value in graph.input:
-            scope.setdefault(value.name, prefix + value.name)
+            scope[value.name] = prefix + value.name  # an initializer may be listed among the inputs too
         for node in graph.node:
             self._read_node(node, scope, prefix)
 

@@ -21,6 +21,7 @@ from ortolan_backends.runtime.ort import onnxruntime
 
 __all__ = ["find_hazards"]
 
+_ONNX_DOMAIN = ("", "ai.onnx")
 _DIVISIONS = frozenset({"Div", "Mod"})
 _UNCHECKED_BEFORE_1_31 = frozenset({"MaxUnpool", "RoiAlign"})
 _INTEGERS = frozenset(
@@ -52,7 +53,7 @@ def find_hazards(model: ModelFile) -> list[str]:
         for node in nodes
         if old and node.op_type in _UNCHECKED_BEFORE_1_31
     ]
-    divisions = [node for node in nodes if node.op_type in _DIVISIONS and node.domain == ""]
+    divisions = [node for node in nodes if node.op_type in _DIVISIONS and node.domain in _ONNX_DOMAIN]
     if not divisions:
         return found
     constants = dict(_constants(model.proto.graph))

@@ -9,7 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 
@@ -26,6 +26,9 @@ _RESET = b"\x1b[m"
 _SYNC = b"\x00ortolan-sync:"
 # Native code may write while it holds the GIL, which the reader needs: the pipe must take what it writes.
 _PIPE_BYTES = 1 << 20
+# Of one message, or one line without an end: what is longer is passed on in pieces.
+_MESSAGE_BYTES = 1 << 16
+_LONGEST_MARK_BYTES = 64
 _SYNC_TIMEOUT_S = 2.0
 
 
@@ -50,7 +53,11 @@ Sink = Callable[[LogLine], None]
 
 
 class RuntimeLog:
-    """Takes over file descriptor 2 between `start()` and `stop()`; one at a time in a process."""
+    """Takes over file descriptor 2 between `start()` and `stop()`; one at a time in a process.
+
+    What cannot be written on, because the terminal or the log's reader is gone, is lost: that is no reason to
+    stop reading, which would block whoever writes next.
+    """
 
     def __init__(self, sink: Sink, foreign: Callable[[str], None] | None = None) -> None:
         """`foreign` takes the lines of others, such as gRPC's core or a driver; without it they pass through."""
@@ -66,7 +73,9 @@ class RuntimeLog:
         """Returns a descriptor of what was standard error before; whoever writes the log writes there."""
         self._terminal = os.dup(2)
         reader, writer = os.pipe()
-        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        # Only Linux has it, and a sandbox or the user's limit of pipe memory may refuse: then it holds less.
+        with suppress(AttributeError, OSError):
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         os.dup2(writer, 2)
         os.close(writer)
         self._thread = threading.Thread(target=self._read, args=(reader,), name="onnxruntime-log", daemon=True)
@@ -95,38 +104,55 @@ class RuntimeLog:
         """Waits until everything written so far has been read."""
         mark = _SYNC + str(next(self._numbers)).encode()
         event = self._syncs[mark] = threading.Event()
-        os.write(2, mark + b"\n")
-        event.wait(_SYNC_TIMEOUT_S)
+        with suppress(OSError):  # nobody reads: there is nothing to wait for
+            os.write(2, mark + b"\n")
+            event.wait(_SYNC_TIMEOUT_S)
         self._syncs.pop(mark, None)
 
     def _read(self, descriptor: int) -> None:
         message = b""  # of several lines, not yet ended
+        unfinished = b""  # line, when the mark came: messages are written in several pieces
         with os.fdopen(descriptor, "rb", buffering=0) as pipe:
-            for line in _lines(pipe.read):
-                if line.startswith(_SYNC):
-                    event = self._syncs.get(line.rstrip(b"\n"))
-                    if event is not None:
-                        event.set()
-                    continue
-                if message:
-                    message += line
-                elif _START.match(line):
-                    message = line
-                else:
-                    self._pass_on(line)
-                    continue
-                # Warnings and worse are coloured, and end where the colour does.
-                if message and (not message.startswith(b"\x1b") or _RESET in message):
-                    self._deliver(message)
-                    message = b""
+            for piece in _lines(pipe.read):
+                before, sync, number = piece.partition(_SYNC)
+                unfinished += before
+                if not sync or len(unfinished) >= _MESSAGE_BYTES:
+                    message = self._take(message, unfinished)
+                    unfinished = b""
+                if sync:
+                    self._acknowledge(sync + number)
+        if unfinished:
+            message = self._take(message, unfinished)
+        self._deliver(message)
+
+    def _take(self, message: bytes, line: bytes) -> bytes:
+        """Adds a line to a message that has not ended; returns what of both has still not ended."""
+        if _START.match(line):
+            self._deliver(message)  # its end is missing
+            message = line
+        elif message:
+            message += line
+        else:
+            self._pass_on(line)
+        # Warnings and worse are coloured, and end where the colour does.
+        if message.startswith(b"\x1b") and _RESET not in message and len(message) < _MESSAGE_BYTES:
+            return message
+        self._deliver(message)
+        return b""
+
+    def _acknowledge(self, mark: bytes) -> None:
+        event = self._syncs.get(mark.rstrip(b"\n"))
+        if event is not None:
+            event.set()
 
     def _pass_on(self, line: bytes) -> None:
         if line.strip() == _RESET:
             return  # the end of a coloured message of several lines
-        if self._foreign is None:
-            os.write(self._terminal, line)
-        else:
-            self._foreign(line.decode(errors="replace").rstrip("\n"))
+        with suppress(Exception):  # see the class
+            if self._foreign is None:
+                os.write(self._terminal, line)
+            else:
+                self._foreign(line.decode(errors="replace").rstrip("\n"))
 
     def _deliver(self, message: bytes) -> None:
         match = _START.match(message)
@@ -142,14 +168,19 @@ class RuntimeLog:
         with self._lock:
             for lines in self._captures:
                 lines.append(line)
-        self._sink(line)
+        with suppress(Exception):  # see the class
+            self._sink(line)
 
 
 def _lines(read: Callable[[int], bytes | None]) -> Iterator[bytes]:
+    """With their ends; a line that is too long in pieces, none of which ends within a mark."""
     rest = b""
     while chunk := read(1 << 16):
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             yield line + b"\n"
+        if len(rest) > _MESSAGE_BYTES:
+            yield rest[:-_LONGEST_MARK_BYTES]
+            rest = rest[-_LONGEST_MARK_BYTES:]
     if rest:
         yield rest

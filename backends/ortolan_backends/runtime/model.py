@@ -1,4 +1,4 @@
-"""A model file as a session opens it: every node with a name of its own.
+"""A model file as a session opens it: functions inlined, every node with a name of its own.
 
 ONNX Runtime reports assignments by node name, and names may be empty or doubled. Such models are given
 names and opened from memory; the others from their file.
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import inliner
+from onnx.checker import ValidationError
 
 from ortolan_backends.errors import UnservableModel
 
@@ -43,13 +45,18 @@ def read_model(path: Path) -> ModelFile:
         raise UnservableModel(f"{path.name} is not a readable ONNX model: {error}", stage="open") from error
     if not proto.graph.node and not proto.graph.output:
         raise UnservableModel(f"{path.name} is not an ONNX model: it has no nodes and no outputs", stage="open")
-    source: str | bytes = str(path)
-    if _name_nodes(proto.graph):
-        source = proto.SerializeToString()
-    return ModelFile(path, proto, source)
+    changed = bool(proto.functions)
+    if changed:
+        # ONNX Runtime inlines them too, and would report nodes without names.
+        try:
+            proto = inliner.inline_local_functions(proto)
+        except (ValidationError, RuntimeError, ValueError) as error:
+            raise UnservableModel(f"the functions of {path.name} cannot be inlined: {error}", stage="open") from error
+    changed |= _name_nodes(proto.graph)
+    return ModelFile(path, proto, proto.SerializeToString() if changed else str(path))
 
 
-def walk(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
+def walk(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Every node, those of control-flow bodies behind their owner."""
     for node in graph.node:
         yield node

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ortolan_backends.contract import Backend
 from ortolan_backends.errors import UnservableModel
 from ortolan_backends.options import ProviderOptions
-from ortolan_backends.runtime.failures import classify_open, classify_run
+from ortolan_backends.runtime.failures import classify_open, classify_run, plain
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.ort import onnxruntime
@@ -27,6 +27,7 @@ _BFLOAT16 = "tensor(bfloat16)"
 _STRING = "tensor(string)"
 _ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _FATAL = 4
+_NO_SESSION = "Default"
 # Spinning threads cost twenty times the CPU per request at low load; the cpu backend can switch it on.
 _DEFAULTS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 _session_numbers = count(1)
@@ -95,6 +96,11 @@ class Session:
         """Options by provider, as read back from the session."""
         return dict(self._session.get_provider_options())
 
+    @property
+    def optimization_level(self) -> Any:  # noqa: ANN401 - onnxruntime has no types
+        """The `onnxruntime.GraphOptimizationLevel` it was opened with."""
+        return self._session.get_session_options().graph_optimization_level
+
     def assigned_subgraphs(self) -> list[Any]:
         """ONNX Runtime's record of what it assigned at partitioning."""
         return list(self._session.get_provider_graph_assignment_info())
@@ -142,12 +148,13 @@ def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -
     """Opens `model` on the first of `rungs`, with the others as fallback for single nodes.
 
     A lower rung that cannot be attached is left out: it is a fallback, not what was asked for. Returns the
-    session and what ONNX Runtime logged meanwhile. Raises OpenRefused, whose stage says where it ended.
+    session and what ONNX Runtime logged meanwhile, with a line of ours for each rung left out. Raises
+    OpenRefused, whose stage says where it ended.
     """
     with _opening, log.capture() as lines:
         stage = "attach"
         try:
-            options = _session_options(model, rungs)
+            options, left_out = _session_options(model, rungs)
             stage = "open"
             session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
         except UnservableModel:
@@ -155,13 +162,13 @@ def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
             failure, failed_stage = error, stage
         else:
-            return session, lines
+            return session, [*lines, *left_out]
     refused = classify_open(failure, stage=failed_stage, log=_telling(lines))
     refused.log = tuple(line.text for line in lines if line.is_problem)
     raise refused from failure
 
 
-def _session_options(model: ModelFile, rungs: Sequence[OpenRung]) -> Any:  # noqa: ANN401 - onnxruntime has no types
+def _session_options(model: ModelFile, rungs: Sequence[OpenRung]) -> tuple[Any, list[LogLine]]:
     options = onnxruntime.SessionOptions()
     options.logid = f"session-{next(_session_numbers)}"
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -169,24 +176,30 @@ def _session_options(model: ModelFile, rungs: Sequence[OpenRung]) -> Any:  # noq
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
     first, *lower = rungs
     first.backend.attach(options, first.options)
+    left_out = []
     for rung in lower:
-        with suppress(Exception):
+        try:
             rung.backend.attach(options, rung.options)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
+            left_out.append(
+                LogLine("W", options.logid, "open_session", f"left out below: {rung.backend.name}: {plain(str(error))}")
+            )
     for key, value in _DEFAULTS.items():
         with suppress(RuntimeError):
             options.get_session_config_entry(key)  # raises unless a backend has set it
             continue
         options.add_session_config_entry(key, value)
-    return options
+    return options, left_out
 
 
 def _telling(lines: Sequence[LogLine]) -> str:
-    """The message that explains a failure: the first error, else the first warning."""
-    for severities in ("EF", "W"):
-        for line in lines:
-            if line.severity in severities:
-                return line.text
-    return ""
+    """The message that explains a failure: the first error, else the first warning that is of no session.
+
+    Sessions warn of much that does no harm, such as initializers that nobody reads.
+    """
+    errors = (line.text for line in lines if line.severity in "EF")
+    warnings = (line.text for line in lines if line.severity == "W" and line.logid == _NO_SESSION)
+    return next(errors, "") or next(warnings, "")
 
 
 def _tensors(declared: Sequence[Any], memories: Sequence[Any], unranked: Collection[str]) -> tuple[TensorInfo, ...]:

@@ -88,6 +88,7 @@ class Limits(_message.Message):
     DEFAULT_DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     MAX_STREAMS_FIELD_NUMBER: _builtins.int
+    MAX_IN_FLIGHT_BYTES_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Largest request message, in bytes (ortolan serve --max-message-size)."""
     default_deadline_seconds: _builtins.float
@@ -96,6 +97,8 @@ class Limits(_message.Message):
     """Unary inferences in flight at once (--max-in-flight)."""
     max_streams: _builtins.int
     """Inference streams open at once (--max-streams)."""
+    max_in_flight_bytes: _builtins.int
+    """Bytes of inference requests in flight at once (--max-in-flight-size)."""
     def __init__(
         self,
         *,
@@ -103,10 +106,11 @@ class Limits(_message.Message):
         default_deadline_seconds: _builtins.float = ...,
         max_in_flight: _builtins.int = ...,
         max_streams: _builtins.int = ...,
+        max_in_flight_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_deadline_seconds", b"default_deadline_seconds", "max_in_flight", b"max_in_flight", "max_message_bytes", b"max_message_bytes", "max_streams", b"max_streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_deadline_seconds", b"default_deadline_seconds", "max_in_flight", b"max_in_flight", "max_in_flight_bytes", b"max_in_flight_bytes", "max_message_bytes", b"max_message_bytes", "max_streams", b"max_streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -741,7 +745,7 @@ class Assignment(_message.Message):
     serving_provider: _builtins.str
     """The provider of that rung, by short name."""
     crossings: _builtins.int
-    """Distinct tensors that go from one provider's node to another's."""
+    """Distinct tensors that go from one provider's node to another's; -1: not known."""
     method: _builtins.str
     """How the nodes were read, and what could be missing."""
     complete: _builtins.bool

@@ -97,18 +97,24 @@ class Climb:
 
     def run(self, model: ModelFile) -> ChainReport:
         """Tries the rungs in order. Never raises for what a rung or a model can do: the report says it."""
+        may_degrade = self._chain.contract.otherwise == "degrade"
         fallback: _Opened | None = None
+        opened_at = 0
         try:
             for number in range(1, len(self._chain.rungs) + 1):
                 opened = self._attempt(number, model)
                 if opened and opened.verdict.state is VerdictState.KEPT:
                     return self._report(opened, opened.verdict)
-                fallback = fallback or opened
+                if opened:
+                    opened_at = opened_at or number
+                    # A session that will not serve must not hold the memory that the next rung needs.
+                    fallback = (fallback or opened) if may_degrade else None
         except UnservableModel as error:
             return self._broken((error.reason,))
-        if fallback and self._chain.contract.otherwise == "degrade":
+        if fallback:
             return self._report(fallback, self._degraded(fallback))
-        return self._broken((*_refusals(self._attempts), *([_hint(fallback)] if fallback else [])))
+        hint = [_hint(opened_at, implied=self._chain.contract.implied)] if opened_at else []
+        return self._broken((*_refusals(self._attempts), *hint))
 
     def _attempt(self, number: int, model: ModelFile) -> _Opened | None:
         """One rung with those below it; None when it has no session to offer."""
@@ -117,8 +123,9 @@ class Climb:
         log: tuple[str, ...] = ()
         try:
             self._require_available(rung)
-            session, lines = open_session(model, self._with_those_below(number), self._log)
-            log = tuple(line.text for line in lines if line.is_problem)
+            openings, left_out = self._with_those_below(number)
+            session, lines = open_session(model, openings, self._log)
+            log = (*left_out, *(line.text for line in lines if line.is_problem))
             opened = self._read(number, rung, session, model)
         except OpenRefused as error:
             self._note(number, AttemptOutcome.REFUSED, error.stage, error.reason, start, log or error.log)
@@ -131,12 +138,24 @@ class Climb:
             self._note(number, AttemptOutcome.REFUSED, "contract", "; ".join(opened.verdict.reasons), start, log)
         return opened
 
-    def _with_those_below(self, number: int) -> list[OpenRung]:
-        """A rung and its fallbacks for single nodes; a session takes each provider once."""
-        rungs: dict[str, OpenRung] = {}
-        for rung in self._chain.rungs[number - 1 :]:
-            rungs.setdefault(rung.opening.backend.provider, rung.opening)
-        return list(rungs.values())
+    def _with_those_below(self, number: int) -> tuple[list[OpenRung], list[str]]:
+        """A rung and its fallbacks for single nodes, and a sentence for each fallback that is left out.
+
+        One that is not available here could keep the whole session from opening; a session takes each
+        provider once.
+        """
+        top, *below = self._chain.rungs[number - 1 :]
+        openings = {top.opening.backend.provider: top.opening}
+        left_out = []
+        for rung in below:
+            provider = rung.opening.backend.provider
+            if provider in openings:
+                left_out.append(f"left out below: {rung.name}: a session takes each provider once")
+            elif self._probe(rung.name).availability is Availability.UNAVAILABLE:
+                left_out.append(f"left out below: {rung.name}: {self._probe(rung.name).reason}")
+            else:
+                openings[provider] = rung.opening
+        return list(openings.values()), left_out
 
     def _require_available(self, rung: Rung) -> None:
         found = self._probe(rung.name)
@@ -191,8 +210,8 @@ def _refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:
     )
 
 
-def _hint(opened: _Opened) -> str:
+def _hint(number: int, *, implied: bool) -> str:
     return (
-        f'rung {opened.number} opened: to serve it and say DEGRADED, write otherwise = "degrade" under [require] in '
-        "its model.toml; without [require], ortolan serve --allow-degraded does it too"
+        f'to serve rung {number} all the same, and say DEGRADED: otherwise = "degrade" under [require] in its '
+        "model.toml" + ("; or, as it has no [require], ortolan serve --allow-degraded" if implied else "")
     )

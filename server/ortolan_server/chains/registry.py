@@ -1,34 +1,36 @@
 """The registry: backends by name, their probes, and chains composed of them."""
 
 import threading
+import time
 from collections.abc import Mapping
 
 from ortolan_backends.catalog import Catalog
-from ortolan_backends.contract import Backend, Probe
+from ortolan_backends.checks import probe_safely
+from ortolan_backends.contract import Availability, Backend, Probe
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Chain, ChainReport, Climb, Rung
 from ortolan_server.repository import ModelToml, Require
+from ortolan_server.repository.config import DEFAULT_NODE_SHARE
 from ortolan_server.repository.rungs import check_chain
 
 __all__ = ["Registry"]
 
-# Without [require]: rung 1 or nothing, and at least half of the model on it.
-_IMPLIED_NODE_SHARE = 0.5
+# What a probe finds missing may be mended while the server runs; what it finds in order stays so.
+_LOOK_AGAIN_S = 30.0
 
 
 class Registry:
-    """Composes and opens chains. Probes are made once and kept: hardware does not come and go."""
+    """Composes and opens chains, and keeps what the probes of their backends found."""
 
     def __init__(self, catalog: Catalog, log: RuntimeLog, *, allow_degraded: bool = False) -> None:
         """`allow_degraded`: models without [require] may serve at a lower rung, and say DEGRADED."""
         self._catalog = catalog
         self._log = log
         self._allow_degraded = allow_degraded
-        self._probes: dict[str, Probe] = {}
-        self._probing = threading.Lock()
+        self._probes = {name: _KeptProbe() for name in catalog.names()}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,11 +44,15 @@ class Registry:
         return self._catalog.short_name(provider)
 
     def probe(self, name: str, *, refresh: bool = False) -> Probe:
-        """What the backend finds on this machine; `refresh` looks again."""
-        with self._probing:
-            if refresh or name not in self._probes:
-                self._probes[name] = self._catalog.get(name).probe()
-            return self._probes[name]
+        """What the backend finds on this machine; `refresh` looks again. Raises as `backend()`."""
+        backend = self._catalog.get(name)
+        kept = self._probes[name]
+        with kept.lock:
+            if refresh or kept.is_stale(time.monotonic()):
+                kept.probe = probe_safely(backend)
+                kept.made_s = time.monotonic()
+            assert kept.probe is not None  # noqa: S101 - just made
+            return kept.probe
 
     def compose(self, config: ModelToml, where: str) -> Chain:
         """The chain of a model's configuration; `where` names its file in errors. Raises InvalidConfig."""
@@ -67,7 +73,7 @@ class Registry:
             top = rungs[0].name
             return Contract(
                 providers={top: providers[top]},
-                node_share=_IMPLIED_NODE_SHARE,
+                node_share=DEFAULT_NODE_SHARE,
                 otherwise="degrade" if self._allow_degraded else "fail",
                 implied=True,
             )
@@ -77,6 +83,20 @@ class Registry:
             forbid_on_cpu=frozenset(require.forbid_on_cpu),
             otherwise=require.otherwise,
         )
+
+
+class _KeptProbe:
+    """A backend's last probe; its lock lets one caller look at a time, and those of other backends meanwhile."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.probe: Probe | None = None
+        self.made_s = 0.0
+
+    def is_stale(self, now_s: float) -> bool:
+        if self.probe is None:
+            return True
+        return self.probe.availability is not Availability.AVAILABLE and now_s - self.made_s > _LOOK_AGAIN_S
 
 
 def _as_text(options: Mapping[str, object]) -> dict[str, str]:

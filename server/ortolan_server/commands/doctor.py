@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_backends.catalog import Catalog
+from ortolan_backends.checks import probe_safely
 from ortolan_backends.errors import BackendError, RuntimeConflict
 from ortolan_backends.runtime.wheel import installed_wheels, require_one_wheel
 from ortolan_server.commands._console import FAILURE, USAGE, answers, complain, message_dict, print_json
@@ -101,7 +102,7 @@ def _look_at(names: list[str]) -> list[pb.Provider]:
         except BackendError as error:
             providers.append(_broken_backend(name, str(error)))
         else:
-            providers.append(provider_message(backend, backend.probe()))
+            providers.append(provider_message(backend, probe_safely(backend)))
     return providers
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ortolan.inference import inference_pb2 as pb
-from ortolan_server.commands._console import answers, connect, print_json, reported_errors
+from ortolan_server.commands._console import FAILURE, answers, complain, connect, print_json, reported_errors
 from ortolan_server.commands._tensor_files import (
     float_values,
     json_values,
@@ -76,7 +76,11 @@ def infer(  # noqa: PLR0913 (the options of the command)
         results = client.infer(model, feeds, version=version)
         took_s = time.perf_counter() - start_s
     for name, path in targets.items():
-        write_npy(path, results[name])
+        try:
+            write_npy(path, results[name])
+        except OSError as error:
+            complain(f"{path}: cannot be written: {error.strerror}")
+            raise typer.Exit(FAILURE) from error
     if as_json:
         print_json(_document(metadata, results, took_s), indent=None)
     else:

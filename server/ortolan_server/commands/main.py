@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ortolan_backends.errors import RuntimeConflict
-from ortolan_server.commands._console import FAILURE, USAGE, complain
+from ortolan_backends.errors import BackendError
+from ortolan_server.commands._console import USAGE, complain
 
 __all__ = ["app"]
 
@@ -69,9 +69,9 @@ def _register(app: typer.Typer, command: _Command) -> None:
                 raise
             complain(f"`ortolan {command.name}` needs a server extra: {_EXTRAS} ({error.name} is missing)")
             raise typer.Exit(USAGE) from error
-        except RuntimeConflict as error:  # met while the command's module was imported
+        except BackendError as error:  # of this environment, met while the command's module was imported
             complain(str(error))
-            raise typer.Exit(FAILURE) from error
+            raise typer.Exit(USAGE) from error
 
     settings = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
     app.command(

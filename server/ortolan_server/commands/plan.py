@@ -61,6 +61,8 @@ def plan(
         answers().print(render_assignment(message))
     if message.verdict.state == pb.Verdict.BROKEN:
         raise typer.Exit(BROKEN)
+    if not message.serving_rung:
+        raise typer.Exit(FAILURE)
 
 
 def _quiet(_line: LogLine) -> None:

@@ -35,13 +35,14 @@ def _flag(field: str, *names: str) -> object:
 
 def serve(  # noqa: PLR0913 - one parameter a flag
     path: Annotated[
-        Path, typer.Argument(help="A repository (<model>/<version>/model.onnx), one model's folder, or a .onnx file.")
+        Path, typer.Argument(help="A repository (`<model>/<version>/model.onnx`), one model's folder, or a .onnx file.")
     ],
     grpc_address: Annotated[str, _flag("grpc_address")] = _DEFAULTS.grpc_address,
     max_message_size: Annotated[str, _flag("max_message_bytes")] = "256MiB",
     default_deadline: Annotated[str, _flag("default_deadline_s")] = "60s",
     drain_timeout: Annotated[str, _flag("drain_timeout_s")] = "30s",
     max_in_flight: Annotated[int, _flag("max_in_flight")] = _DEFAULTS.max_in_flight,
+    max_in_flight_size: Annotated[str, _flag("max_in_flight_bytes")] = "1GiB",
     max_streams: Annotated[int, _flag("max_streams")] = _DEFAULTS.max_streams,
     allow_control: Annotated[
         bool | None, _flag("allow_control", "--allow-control/--deny-control")
@@ -70,6 +71,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "default_deadline_s": default_deadline,
         "drain_timeout_s": drain_timeout,
         "max_in_flight": max_in_flight,
+        "max_in_flight_bytes": max_in_flight_size,
         "max_streams": max_streams,
         "allow_control": allow_control,
         "allow_degraded": allow_degraded,
@@ -83,40 +85,62 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     except InvalidConfig as error:
         raise typer.BadParameter(str(error).removeprefix("settings: ")) from error
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    runtime_log = RuntimeLog(runtime_line, foreign_line)
-    configure(runtime_log.start(), log_level)
     try:
-        app = App(settings, Repository.scan(path, allow_empty=True), runtime_log)
-        status = _run(app, settings)
+        status = _run_logged(path, settings, log_level)
     except (InvalidConfig, BackendError) as error:
         complain(str(error))
         raise typer.Exit(FAILURE) from error
-    finally:
-        runtime_log.stop()
     raise typer.Exit(status)
 
 
-def _run(app: App, settings: Settings) -> int:
-    """Serves until a signal. Returns the exit status."""
-    stop = threading.Event()
-    _on_signals(stop)
-    address = app.start()
-    status = 0
-    broken = [model.entry.name for model in app.manager.models if model.serving is None]
-    if settings.exit_on_broken and broken:
-        structlog.get_logger().error("contract_broken", models=broken)
-        status = BROKEN
-    else:
-        _say_what_to_try(address, app)
-        stop.wait()
-    app.stop()
+def _run_logged(path: Path, settings: Settings, log_level: str) -> int:
+    """`_run` while standard error is a log; what it raises is told when it is none any more."""
+    runtime_log = RuntimeLog(runtime_line, foreign_line)
+    configure(runtime_log.start(), log_level)
+    try:
+        status, finished = _run(App(settings, Repository.scan(path, allow_empty=True), runtime_log), settings)
+    finally:
+        runtime_log.stop()
+    if not finished:
+        os._exit(status)  # a kernel or a load that cannot be stopped must not hold the process
     return status
 
 
+def _run(app: App, settings: Settings) -> tuple[int, bool]:
+    """Serves until a signal. Returns the exit status, and whether no thread is left at work."""
+    stop = threading.Event()
+    _on_signals(stop)
+    address = app.start()
+    broken: list[str] = []
+    # Aside, since a load is deaf to signals.
+    loader = threading.Thread(target=_load, args=(app, address, stop, settings, broken), name="loader", daemon=True)
+    loader.start()
+    stop.wait()
+    finished = app.stop()
+    return BROKEN if broken else 0, finished and not loader.is_alive()
+
+
+def _load(app: App, address: str, stop: threading.Event, settings: Settings, broken: list[str]) -> None:
+    try:
+        app.load()
+    except Exception:  # noqa: BLE001 - the process ends of it
+        structlog.get_logger().exception("loading_crashed")
+        os._exit(FAILURE)  # a server with some of its models, and nobody told, would be worse
+    if settings.exit_on_broken and (models := app.manager.broken):
+        structlog.get_logger().error("contract_broken", models=models)
+        broken += models
+        stop.set()
+    elif not stop.is_set():
+        _say_what_to_try(address, app)
+
+
 def _on_signals(stop: threading.Event) -> None:
+    seen: list[int] = []
+
     def handle(number: int, _frame: object) -> None:
-        if stop.is_set():
+        if seen:
             os._exit(128 + number)  # the second one: whatever is in flight
+        seen.append(number)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -115,10 +115,13 @@ def _line(summary: pb.AssignmentSummary) -> Text:
     return Text(f"{summary.model}/{summary.version} {summary.state}{verdict}{where}{reason}")
 
 
+_SERVING = {"READY", "DEGRADED"}
+
+
 def _exit_code(state: str, verdict: pb.Verdict.State.ValueType) -> int:
     if verdict == pb.Verdict.BROKEN:
         return BROKEN
-    return FAILURE if state == "FAILED" else 0
+    return 0 if state in _SERVING else FAILURE
 
 
 def _exit_with(codes: Iterable[int]) -> None:

@@ -43,8 +43,9 @@ class Runner(Protocol):
 class Engine:
     """Runs calls in order of arrival, `concurrency` at once, while at most `queue_limit` wait for a worker.
 
-    `name` stands in thread names and log events. `on_device_failure` is told on a worker's thread, before the
-    caller is, and must return soon; the engine itself goes on running what comes.
+    `statistics` gets each run and each failure; whoever takes a result records what became of it. `name` stands in
+    thread names and log events. `on_device_failure` is told on a worker's thread, before the caller is, and must
+    return soon; the engine itself goes on running what comes.
     """
 
     def __init__(  # noqa: PLR0913 - all that it stands on
@@ -235,7 +236,8 @@ class Engine:
             self._statistics.record_failure(total_s=call.decode_s + time.monotonic() - entry.submitted_s)
             return
         timings = outcome.timings
-        self._statistics.record_success(
+        # Not yet a success: whoever gets the result has to make a response of it.
+        self._statistics.record_run(
             rows=call.rows, decode_s=call.decode_s, queue_s=timings.queue_s, run_s=timings.run_s
         )
 

@@ -36,7 +36,7 @@ class Snapshot:
     last_inference_ms: int
     """Since 1970-01-01T00:00:00Z; 0: none yet."""
     inference_count: int
-    """Rows inferred."""
+    """Rows inferred, those of a result that could not be sent included."""
     execution_count: int
     """Runs of the session that gave a result."""
     success: Duration
@@ -64,27 +64,26 @@ class Statistics:
         self._compute = _Compute()
         self._batches: dict[int, _Compute] = {}
 
-    def record_success(self, *, rows: int, decode_s: float, queue_s: float, run_s: float) -> None:
-        """One call that one run answered with a result."""
+    def record_run(self, *, rows: int, decode_s: float, queue_s: float, run_s: float) -> None:
+        """One run that gave a result for one call, whose response may still fail."""
         now_ms = time.time_ns() // 1_000_000
         with self._lock:
             self._last_inference_ms = now_ms
             self._inference_count += rows
-            self._success.add(decode_s + queue_s + run_s)
             self._queue.add(queue_s)
             for compute in self._computes(rows):
                 compute.input.add(decode_s)
                 compute.infer.add(run_s)
 
-    def record_output(self, *, rows: int, encode_s: float) -> None:
-        """The response of a call counted by `record_success()`; to be called before it is sent."""
+    def record_success(self, *, rows: int, encode_s: float, total_s: float) -> None:
+        """The response to a call whose run was recorded; to be called before it is sent."""
         with self._lock:
-            self._success.ns += round(encode_s * _NS)
+            self._success.add(total_s)
             for compute in self._computes(rows):
                 compute.output.add(encode_s)
 
     def record_failure(self, *, total_s: float) -> None:
-        """One call answered with an error."""
+        """One call answered with an error, whether or not it ran."""
         with self._lock:
             self._fail.add(total_s)
 

@@ -32,11 +32,11 @@ class Model:
     @property
     def serving(self) -> ModelVersion | None:
         """The version that answers when none is named: the highest that serves."""
-        return max((version for version in self.versions.values() if version.serves), key=_number, default=None)
+        return max((version for version in list(self.versions.values()) if version.serves), key=_number, default=None)
 
     @property
     def newest(self) -> ModelVersion | None:
-        return max(self.versions.values(), key=_number, default=None)
+        return max(list(self.versions.values()), key=_number, default=None)
 
 
 class ModelManager:
@@ -49,6 +49,7 @@ class ModelManager:
         self._models = {name: Model(entry) for name, entry in repository.models.items()}
         self._listeners: list[Listener] = []
         self._control = threading.Lock()
+        self._stopping = False
 
     @property
     def models(self) -> Iterable[Model]:
@@ -68,6 +69,11 @@ class ModelManager:
     def empty(self) -> bool:
         return not self._models
 
+    @property
+    def broken(self) -> list[str]:
+        """Models whose rungs were tried, and none kept the contract or was allowed to serve without."""
+        return sorted({version.model for version in self.versions if version.contract_broken})
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """`listener` hears of every change of a version, on the thread that made it. Returns how to leave."""
         self._listeners.append(listener)
@@ -77,6 +83,8 @@ class ModelManager:
         """Loads every model; one that fails leaves the others alone."""
         for model in self.models:
             with self._control:
+                if self._stopping:
+                    return
                 self._load_wanted(model)
 
     def load(self, name: str) -> None:
@@ -139,7 +147,8 @@ class ModelManager:
         return found
 
     def stop(self, timeout_s: float) -> None:
-        """Drains every version side by side, for at most `timeout_s`."""
+        """Drains every version side by side, for at most `timeout_s`. A load in progress is its caller's to await."""
+        self._stopping = True
         threads = [threading.Thread(target=version.unload, args=(timeout_s,)) for version in self.versions]
         for thread in threads:
             thread.start()
@@ -195,7 +204,11 @@ class ModelManager:
         if holder is None or holder.versions.get(version.number) is not version:
             return  # loading aside, or replaced already
         for listener in list(self._listeners):
-            listener(version)
+            try:
+                listener(version)
+            except Exception:
+                # Whoever listens badly must not keep a version from its next state.
+                log.exception("listener_failed", model=version.model, version=version.version)
 
 
 def _number(version: ModelVersion) -> int:

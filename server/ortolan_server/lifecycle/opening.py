@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-
 from ortolan_backends.errors import UnservableModel
 from ortolan_backends.runtime.hazards import find_hazards
 from ortolan_backends.runtime.model import ModelFile, read_model, walk
@@ -53,8 +51,7 @@ def open_model(registry: Registry, path: Path, chain: Chain, *, trust_inputs: bo
 
 def _refuse_compiled_code(model: ModelFile) -> None:
     """Raises LoadFailed for EPContext nodes: they carry, or name a file with, code for a provider to run."""
-    graphs: list[onnx.GraphProto | onnx.FunctionProto] = [model.proto.graph, *model.proto.functions]
-    for node in (node for graph in graphs for node in walk(graph)):
+    for node in walk(model.proto.graph):
         if node.op_type == "EPContext":
             raise LoadFailed(
                 f"node {node.name!r} is an EPContext: compiled code of a provider is not taken from a model; "

@@ -1,5 +1,6 @@
 """One version of a model, from its load to its unload."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,6 +48,8 @@ class ModelVersion:
         self.load_s = 0.0
         self._signature: Signature | None = None
         self._engine: Engine | None = None
+        # A worker whose device failed and an unload may want the next state at once.
+        self._turn = threading.RLock()
         self._changed = changed
 
     @property
@@ -59,16 +62,17 @@ class ModelVersion:
         return self.state.serves
 
     @property
+    def contract_broken(self) -> bool:
+        """Were its rungs tried, and none may serve? Not so for a model that could not even be read."""
+        report = self.report
+        return report is not None and bool(report.attempts) and report.verdict.state is VerdictState.BROKEN
+
+    @property
     def signature(self) -> Signature:
         """Inputs and outputs. Raises ModelNotReady before a session was opened."""
         if self._signature is None:
             raise self.not_ready()
         return self._signature
-
-    @property
-    def has_batch_axis(self) -> bool:
-        """Whether dimension 0 of every input and output is a batch."""
-        return self.signature.has_batch_axis
 
     def not_ready(self) -> ModelNotReady:
         reason = f": {self.reason}" if self.reason else ""
@@ -127,17 +131,19 @@ class ModelVersion:
 
     def unload(self, timeout_s: float) -> None:
         """Finishes what is queued, for at most `timeout_s`, then lets the session go."""
-        if self.serves:
-            self._advance(State.DRAINING)
-            if self._engine is not None:
-                self._engine.drain(timeout_s)
-        if self._engine is not None:
-            self._engine.stop()
+        with self._turn:
+            if self.serves:
+                self._advance(State.DRAINING)
+            engine = self._engine
+        if engine is not None:
+            engine.drain(timeout_s if self.state is State.DRAINING else 0.0)
+            engine.stop()
             self._engine = None
         if self.report is not None:
             self.report = replace(self.report, session=None)  # the last reference: its memory goes now
-        if self.state is State.DRAINING:
-            self._advance(State.UNLOADED)
+        with self._turn:
+            if self.state is State.DRAINING:
+                self._advance(State.UNLOADED)
 
     def reload_refused(self, reason: str) -> None:
         """Keeps the reason why a newer load of this version was not taken."""
@@ -145,8 +151,9 @@ class ModelVersion:
         self._changed(self)
 
     def _device_failed(self, error: DeviceFailure) -> None:
-        if self.serves:
-            self._fail(f"the device failed while serving: {error}")
+        with self._turn:
+            if self.serves:
+                self._fail(f"the device failed while serving: {error}")
 
     def _fail(self, reason: str) -> None:
         """Ends a version that had a session: whatever its contract said, it serves no more."""

@@ -29,6 +29,7 @@ from ortolan_server.repository.versions import VersionPolicy
 from ortolan_server.validation import did_you_mean, explain
 
 __all__ = [
+    "DEFAULT_NODE_SHARE",
     "ChainRung",
     "Limits",
     "ModelToml",
@@ -38,7 +39,7 @@ __all__ = [
     "parse_model_toml",
 ]
 
-_DEFAULT_NODE_SHARE = 0.5
+DEFAULT_NODE_SHARE = 0.5
 
 # Only the outer list is lax, because TOML has no tuples; what is in it stays strict.
 _Lax = Field(strict=False)
@@ -85,7 +86,7 @@ class Require(_Table):
         "the provider of the first rung.",
     )
     node_share: float = Field(
-        default=_DEFAULT_NODE_SHARE,
+        default=DEFAULT_NODE_SHARE,
         ge=0,
         le=1,
         allow_inf_nan=False,
@@ -141,12 +142,17 @@ class ModelToml(_Table):
     )
 
     def on_chain(self, chain: tuple[ChainRung, ...]) -> "ModelToml":
-        """This configuration on another chain. A contract that names providers which that chain lacks gives way
-        to the implied one.
+        """This configuration on another chain.
+
+        Its contract stays in force, for those of its providers that the chain has; if that is none, for the
+        first rung's.
         """
-        names = {rung.provider for rung in chain}
-        kept = self.require if self.require and names.issuperset(self.require.provider) else None
-        return self.model_copy(update={"chain": chain, "require": kept})
+        require = self.require
+        if require is not None:
+            names = [rung.provider for rung in chain]
+            kept = tuple(provider for provider in require.provider if provider in names)
+            require = require.model_copy(update={"provider": kept or (names[0],)})
+        return self.model_copy(update={"chain": chain, "require": require})
 
     @field_validator("chain", mode="before")
     @classmethod

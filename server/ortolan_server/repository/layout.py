@@ -112,6 +112,8 @@ def _recognise(path: Path) -> _Layout:
     """Raises InvalidConfig for what is no place for models, OSError for what cannot be read."""
     if not path.exists():
         raise InvalidConfig(f"{path}: does not exist; {_WANTED}")
+    if (config := _config_left_behind(path)) is not None:
+        raise InvalidConfig(f"{path}: is a part of the model that {config} describes; give {config.parent}")
     if not path.is_dir():
         if path.suffix != ".onnx" or not path.is_file():
             raise InvalidConfig(f"{path}: is not a .onnx file; {_WANTED}")
@@ -127,6 +129,15 @@ def _recognise(path: Path) -> _Layout:
         found = ", ".join(map(printable_name, names))
         raise InvalidConfig(f"{path}: has no models; {_WANTED}; found: {found}")
     return _Layout.REPOSITORY
+
+
+def _config_left_behind(path: Path) -> Path | None:
+    """The model.toml that serving this path alone would pass over, and with it the model's contract."""
+    folder = path if path.is_dir() else path.parent
+    above = [] if folder is path else [folder]
+    if folder.name.isdecimal():
+        above.append(folder.parent)
+    return next((place / CONFIG_FILE for place in above if (place / CONFIG_FILE).is_file()), None)
 
 
 def _is_one_model(folder: Path) -> bool:

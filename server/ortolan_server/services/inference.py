@@ -98,7 +98,7 @@ class InferenceService:
             rows=rows,
             decode_s=time.monotonic() - started_s,
         )
-        return target.submit(call, _Answer(target, request.id, outputs, rows, done))
+        return target.submit(call, _Answer(target, request.id, outputs, rows, started_s, done))
 
 
 def stream_answer(response: ModelInferResponse) -> ModelStreamInferResponse:
@@ -135,15 +135,22 @@ _ENDED = _Ended()
 class _Answer:
     """The engine's reply to one request."""
 
-    __slots__ = ("_done", "_outputs", "_request_id", "_rows", "_target")
+    __slots__ = ("_done", "_outputs", "_request_id", "_rows", "_started_s", "_target")
 
-    def __init__(
-        self, target: InferenceTarget, request_id: str, outputs: tuple[_Output, ...], rows: int, done: Done
+    def __init__(  # noqa: PLR0913 - all that a response is made of
+        self,
+        target: InferenceTarget,
+        request_id: str,
+        outputs: tuple[_Output, ...],
+        rows: int,
+        started_s: float,
+        done: Done,
     ) -> None:
         self._target = target
         self._request_id = request_id
         self._outputs = outputs
         self._rows = rows
+        self._started_s = started_s
         self._done = done
 
     def __call__(self, outcome: InferenceResult | OrtolanError) -> None:
@@ -155,6 +162,7 @@ class _Answer:
                 answer = self._response(outcome)
             except Exception:
                 log.exception("response_failed", model=self._target.model, version=self._target.version)
+                self._target.statistics.record_failure(total_s=time.monotonic() - self._started_s)
                 answer = InternalError()
         self._done(answer)
 
@@ -171,7 +179,8 @@ class _Answer:
             # The shape that came out: the declared one may be wrong.
             response.outputs.add(name=spec.name, datatype=datatype, shape=array.shape)
             response.raw_output_contents.append(encode_raw(array))
-        target.statistics.record_output(rows=self._rows, encode_s=time.monotonic() - started_s)
+        now_s = time.monotonic()
+        target.statistics.record_success(rows=self._rows, encode_s=now_s - started_s, total_s=now_s - self._started_s)
         return response
 
 

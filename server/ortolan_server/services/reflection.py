@@ -63,6 +63,7 @@ class ReflectionService:
                 default_deadline_seconds=self._settings.default_deadline_s,
                 max_in_flight=self._settings.max_in_flight,
                 max_streams=self._settings.max_streams,
+                max_in_flight_bytes=max(self._settings.max_in_flight_bytes, self._settings.max_message_bytes),
             ),
             control_allowed=self._settings.control_allowed,
         )
@@ -70,9 +71,14 @@ class ReflectionService:
         return response
 
     def list_providers(self, request: pb.ListProvidersRequest) -> pb.ListProvidersResponse:
-        """Probes what was not probed yet: the first call can take seconds."""
+        """Probes what was not probed yet: the first call can take seconds.
+
+        Raises NotAllowed for `refresh`, which makes work, where control is switched off.
+        """
+        if request.refresh and not self._settings.control_allowed:
+            raise NotAllowed(CONTROL_OFF)
         try:
-            backends = [self._registry.backend(name) for name in request.names or self._registry.names]
+            backends = [self._registry.backend(name) for name in dict.fromkeys(request.names or self._registry.names)]
         except BackendError as error:
             raise InvalidRequest(str(error)) from error
         return pb.ListProvidersResponse(
@@ -143,9 +149,7 @@ class ReflectionService:
             if model in ("", version.model)
         ]
         summaries += [
-            pb.AssignmentSummary(
-                model=other.entry.name, state="FAILED", verdict=pb.Verdict.BROKEN, reason=other.entry.error
-            )
+            pb.AssignmentSummary(model=other.entry.name, state="FAILED", reason=other.entry.error)
             for other in self._manager.models
             if other.entry.error and not other.versions and model in ("", other.entry.name)
         ]

@@ -6,10 +6,9 @@ from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_backends.contract import Availability, Backend, Check, Outcome, Probe
 from ortolan_backends.options import describe
 from ortolan_backends.runtime.assignment import Assignment, ProviderShare
-from ortolan_server.chains.contract import Contract, Verdict
+from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Attempt, Chain, ChainReport
 from ortolan_server.chains.registry import Registry
-from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 
 __all__ = ["assignment_message", "assignment_summary", "properties", "provider_message", "report_message"]
@@ -67,8 +66,12 @@ def assignment_message(version: ModelVersion, registry: Registry, *, omit_nodes:
         message = report_message(version.report, registry, omit_nodes=omit_nodes)
     elif version.chain is not None:
         message = pb.Assignment(chain=_rungs(version.chain), contract=_contract(version.chain.contract))
-    elif not version.serves and version.reason:
-        message.verdict.CopyFrom(pb.Verdict(state=pb.Verdict.BROKEN, reasons=[version.reason]))
+    elif version.reason:
+        message.verdict.reasons.append(version.reason)
+    if not version.serves:
+        message.serving_rung, message.serving_provider = 0, ""
+        if message.verdict.state in (pb.Verdict.KEPT, pb.Verdict.DEGRADED):
+            message.ClearField("verdict")  # of a session that is no more
     message.model = version.model
     message.version = version.version
     message.state = version.state
@@ -86,7 +89,7 @@ def report_message(report: ChainReport, registry: Registry, *, omit_nodes: bool)
         attempts=[_attempt(attempt) for attempt in report.attempts],
         serving_rung=report.rung,
         serving_provider=report.provider,
-        verdict=_verdict(report.verdict),
+        verdict=_verdict(report),
     )
     if report.assignment is not None:
         _add_assignment(message, report.assignment, _ShortNames(report, registry), omit_nodes=omit_nodes)
@@ -104,13 +107,15 @@ def assignment_summary(version: ModelVersion, registry: Registry) -> pb.Assignme
     )
     report = version.report
     if report is None:
-        if version.state is State.FAILED:  # before a rung was tried
-            message.verdict = pb.Verdict.BROKEN
         return message
-    message.verdict = pb.Verdict.State.Value(report.verdict.state)
+    verdict = _verdict(report)
+    message.reason = version.reason or report.verdict.sentence
+    if not version.serves:
+        message.verdict = pb.Verdict.BROKEN if verdict.state == pb.Verdict.BROKEN else pb.Verdict.UNSPECIFIED
+        return message
+    message.verdict = verdict.state
     message.serving_provider = report.provider
     message.serving_rung = report.rung
-    message.reason = version.reason or report.verdict.sentence
     if report.assignment is not None and report.rung:
         message.nodes.update(_nodes_by_provider(report.assignment, _ShortNames(report, registry)))
         message.node_share = round(_serving_share(report, report.assignment), 6)
@@ -209,5 +214,8 @@ def _attempt(attempt: Attempt) -> pb.Attempt:
     )
 
 
-def _verdict(verdict: Verdict) -> pb.Verdict:
-    return pb.Verdict(state=pb.Verdict.State.Value(verdict.state), reasons=verdict.reasons, warnings=verdict.warnings)
+def _verdict(report: ChainReport) -> pb.Verdict:
+    """Without a state when the model failed before a rung was tried: no contract was judged then."""
+    verdict = report.verdict
+    state = pb.Verdict.State.Value(verdict.state) if report.attempts else pb.Verdict.UNSPECIFIED
+    return pb.Verdict(state=state, reasons=verdict.reasons, warnings=verdict.warnings)

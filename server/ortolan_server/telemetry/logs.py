@@ -1,7 +1,8 @@
 """Log events: for a person on a terminal, JSON lines otherwise; ONNX Runtime's own lines among them."""
 
 import os
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -14,9 +15,8 @@ _METHODS = {"V": "debug", "I": "debug", "W": "warning", "E": "error", "F": "crit
 
 def configure(descriptor: int, level: str) -> None:
     """Sends events of at least `level` (debug, info, warning, error) to a file descriptor."""
-    # A path or a driver's message that is no Unicode must not end what only wanted to log it.
-    stream = os.fdopen(os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    terminal = stream.isatty()
+    stream = _Stream(os.dup(descriptor))
+    terminal = os.isatty(descriptor)
     renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
@@ -27,7 +27,7 @@ def configure(descriptor: int, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
         cache_logger_on_first_use=True,
     )
 
@@ -42,3 +42,20 @@ def runtime_line(line: LogLine) -> None:
 def foreign_line(text: str) -> None:
     """What others write to standard error, such as gRPC's core, as an event: a log of JSON lines stays one."""
     structlog.get_logger().warning("stderr_written", text=text)
+
+
+class _Stream:
+    """What structlog writes to. Nothing that happens here ends what only wanted to log."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> None:
+        # A path or a driver's message may be no Unicode.
+        rest = text.encode("utf-8", "backslashreplace")
+        with suppress(OSError):  # its reader is gone, or its disk is full
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def flush(self) -> None:
+        """There is nothing to do: nothing is held back."""

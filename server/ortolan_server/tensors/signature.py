@@ -16,6 +16,9 @@ Shape = tuple[int | str | None, ...] | None
 
 _MAX_BYTES = 2**63 - 1
 _MAX_RANK = 32  # numpy before 2.0 has no more
+# A zero-size tensor brings no data that would bound it, and a reduction over its empty dimension gives a tensor of all
+# the others, which exists several times over until the response is sent. As much as a message carries by default.
+_MAX_BYTES_BESIDE_ZERO = 2**28
 
 
 class DeclaredTensor(Protocol):
@@ -100,7 +103,8 @@ class Signature:
         """Holds the inputs of one request against the model, without looking at their data.
 
         After it every header has the model's name, datatype, rank and fixed dimensions, no dimension is
-        negative, a symbol stands for one size throughout, and the tensor's bytes can be counted in an int64.
+        negative, a symbol stands for one size throughout, and the tensor's bytes can be counted in an int64. The
+        dimensions of a zero-size tensor that are not zero make at most 256 MiB.
         Raises InvalidRequest naming the tensor, what came and what is wanted.
         """
         specs = self._inputs
@@ -173,10 +177,16 @@ def _check_size(header: TensorHeader, spec: TensorSpec) -> None:
             f"wanted {shape_text(spec.shape)}"
         )
     # A zero empties the tensor, but the products of the other dimensions are still computed downstream.
-    if math.prod([size or 1 for size in shape]) * DATATYPES[header.datatype].dtype.itemsize > _MAX_BYTES:
+    size_bytes = math.prod([size or 1 for size in shape]) * DATATYPES[header.datatype].dtype.itemsize
+    if size_bytes > _MAX_BYTES:
         raise InvalidRequest(
             f"input {quoted(name)} has shape {shape_text(shape)}, more bytes than can be counted; "
             f"wanted {shape_text(spec.shape)}"
+        )
+    if size_bytes > _MAX_BYTES_BESIDE_ZERO and 0 in shape:
+        raise InvalidRequest(
+            f"input {quoted(name)} has shape {shape_text(shape)}: empty, but {size_bytes} bytes without its zeros; "
+            f"wanted at most {_MAX_BYTES_BESIDE_ZERO}"
         )
 
 

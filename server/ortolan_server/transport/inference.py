@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from queue import SimpleQueue
 
 import grpc
@@ -14,7 +15,7 @@ from ortolan_server.engine.call import Ticket
 from ortolan_server.errors import OrtolanError, ServerStopping
 from ortolan_server.services.inference import InferenceService, stream_answer, stream_error
 from ortolan_server.transport.messages import MessageReader
-from ortolan_server.transport.pools import CallPool
+from ortolan_server.transport.pools import ByteBudget, CallPool
 from ortolan_server.transport.status import abort, domain_error
 
 __all__ = ["StreamInfer", "UnaryInfer"]
@@ -31,31 +32,44 @@ _REAL_STATUS = ("triton_grpc_error", "true")
 class UnaryInfer:
     """One call on one thread of its pool, which waits for the engine."""
 
-    def __init__(self, service: InferenceService, threads: CallPool, max_message_bytes: int) -> None:
+    def __init__(
+        self, service: InferenceService, threads: CallPool, budget: ByteBudget, max_message_bytes: int
+    ) -> None:
         self.experimental_thread_pool = threads  # gRPC looks for this name
         self._service = service
+        self._budget = budget
         self._read = MessageReader(pb.ModelInferRequest, max_message_bytes)
 
     def __call__(self, data: bytes, context: grpc.ServicerContext) -> pb.ModelInferResponse:
-        outcomes: SimpleQueue[Outcome] = SimpleQueue()
         try:
-            ticket = self._service.infer(self._read(data), _deadline(context), outcomes.put)
-            if not context.add_callback(ticket.cancel):
-                ticket.cancel()
-            outcome = outcomes.get()
+            self._budget.take(len(data))
+            try:
+                outcome = self._infer(data, context)
+            finally:
+                self._budget.give_back(len(data))
         except Exception as error:  # noqa: BLE001 - the table knows them all
             abort(context, error)
         if isinstance(outcome, Exception):
             abort(context, outcome)
         return outcome
 
+    def _infer(self, data: bytes, context: grpc.ServicerContext) -> Outcome:
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        ticket = self._service.infer(self._read(data), _deadline(context), outcomes.put)
+        if not context.add_callback(ticket.cancel):
+            ticket.cancel()
+        return outcomes.get()
+
 
 class StreamInfer:
     """Streams of calls: answers in request order, errors in-band, two threads for each open stream."""
 
-    def __init__(self, service: InferenceService, threads: CallPool, max_message_bytes: int) -> None:
+    def __init__(
+        self, service: InferenceService, threads: CallPool, budget: ByteBudget, max_message_bytes: int
+    ) -> None:
         self.experimental_thread_pool = threads  # gRPC looks for this name
         self._service = service
+        self._budget = budget
         self._read = MessageReader(pb.ModelInferRequest, max_message_bytes)
         self._open: set[_Stream] = set()
         self._lock = threading.Lock()
@@ -101,11 +115,11 @@ class StreamInfer:
             stream.end(None)
 
     def _submit(self, data: bytes, slot: "_Slot", deadline_s: float) -> None:
-        request = pb.ModelInferRequest()
         try:
-            request = self._read(data)
-            slot.request = request
-            slot.follow(self._service.infer(request, deadline_s, slot.fill))
+            self._budget.take(len(data))
+            slot.holds(self._budget, len(data))
+            slot.request = self._read(data)
+            slot.follow(self._service.infer(slot.request, deadline_s, slot.fill))
         except Exception as error:  # noqa: BLE001 - in-band, whatever it is
             slot.fill(domain_error(error))
 
@@ -126,7 +140,7 @@ class StreamInfer:
 class _Slot:
     """The place of one request in its stream's order."""
 
-    __slots__ = ("_cancelled", "_filled", "_ticket", "outcome", "request")
+    __slots__ = ("_cancelled", "_filled", "_release", "_ticket", "outcome", "request")
 
     def __init__(self, filled: Callable[[], None]) -> None:
         self._filled = filled
@@ -134,9 +148,16 @@ class _Slot:
         self.outcome: Outcome | None = None
         self._ticket: Ticket | None = None
         self._cancelled = False
+        self._release: Callable[[], None] | None = None
+
+    def holds(self, budget: ByteBudget, size: int) -> None:
+        """The bytes are given back when the slot is filled."""
+        self._release = partial(budget.give_back, size)
 
     def fill(self, outcome: Outcome) -> None:
         self.outcome = outcome
+        if self._release is not None:
+            self._release()
         self._filled()
 
     def follow(self, ticket: Ticket) -> None:

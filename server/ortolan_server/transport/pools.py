@@ -1,11 +1,13 @@
-"""Thread pools that know how many calls they hold."""
+"""Bounds: thread pools that know how many calls they hold, and bytes in flight."""
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-__all__ = ["CallPool"]
+from ortolan_server.errors import Overloaded
+
+__all__ = ["ByteBudget", "CallPool"]
 
 
 class CallPool(ThreadPoolExecutor):
@@ -23,6 +25,10 @@ class CallPool(ThreadPoolExecutor):
     @property
     def full(self) -> bool:
         return self._pending >= self.limit
+
+    @property
+    def idle(self) -> bool:
+        return self._pending == 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 - as the base
         with self._changed:
@@ -44,3 +50,26 @@ class CallPool(ThreadPoolExecutor):
         with self._changed:
             self._pending -= 1
             self._changed.notify_all()
+
+
+class ByteBudget:
+    """Bytes of request messages between their arrival and their answer."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Raises Overloaded when they are too many together; else `give_back` is due."""
+        with self._lock:
+            if self._held + size > self._limit:
+                raise Overloaded(
+                    f"{self._held} bytes of requests are in flight; {size} more are over the {self._limit} this server "
+                    "takes (ortolan serve --max-in-flight-size)"
+                )
+            self._held += size
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._held -= size

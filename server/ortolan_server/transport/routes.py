@@ -17,7 +17,7 @@ from ortolan_server.transport.messages import MessageReader
 from ortolan_server.transport.pools import CallPool
 from ortolan_server.transport.status import abort
 
-__all__ = ["INFERENCE", "REFLECTION", "Handler", "Router", "cold_handlers", "serialize"]
+__all__ = ["INFERENCE", "REFLECTION", "Handler", "Router", "cold_handlers", "serialize", "slow_handlers"]
 
 INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 REFLECTION = provider_reflection_pb2.DESCRIPTOR.services_by_name["ProviderReflection"].full_name
@@ -53,11 +53,11 @@ def cold_handlers(
     reflection: ReflectionService,
     max_message_bytes: int,
 ) -> dict[str, Handler]:
-    """Unary calls other than inference, by path."""
+    """Short unary calls, by path."""
     pb, ours = inference_pb2, provider_reflection_pb2
 
     def cold(behaviour: Callable[[M], Message], request: type[M]) -> Handler:
-        return _unary(behaviour, MessageReader(request, max_message_bytes))
+        return _unary(behaviour, MessageReader(request, max_message_bytes), None)
 
     inference = {
         "ServerLive": cold(metadata.server_live, pb.ServerLiveRequest),
@@ -68,15 +68,11 @@ def cold_handlers(
         "ModelConfig": cold(metadata.model_config, pb.ModelConfigRequest),
         "ModelStatistics": cold(statistics.model_statistics, pb.ModelStatisticsRequest),
         "RepositoryIndex": cold(repository.index, pb.RepositoryIndexRequest),
-        "RepositoryModelLoad": cold(repository.load, pb.RepositoryModelLoadRequest),
-        "RepositoryModelUnload": cold(repository.unload, pb.RepositoryModelUnloadRequest),
     }
     providers = {
         "GetServer": cold(reflection.get_server, ours.GetServerRequest),
-        "ListProviders": cold(reflection.list_providers, ours.ListProvidersRequest),
         "ListAssignments": cold(reflection.list_assignments, ours.ListAssignmentsRequest),
         "GetAssignment": cold(reflection.get_assignment, ours.GetAssignmentRequest),
-        "PlanAssignment": cold(reflection.plan_assignment, ours.PlanAssignmentRequest),
     }
     return {
         **{f"/{INFERENCE}/{method}": handler for method, handler in inference.items()},
@@ -84,13 +80,32 @@ def cold_handlers(
     }
 
 
-def _unary(behaviour: Callable[[M], Message], read: MessageReader[M]) -> Handler:
+def slow_handlers(
+    repository: RepositoryService, reflection: ReflectionService, threads: CallPool, max_message_bytes: int
+) -> dict[str, Handler]:
+    """Unary calls that load models or look at hardware, by path: they must not keep health checks waiting."""
+    pb, ours = inference_pb2, provider_reflection_pb2
+
+    def slow(behaviour: Callable[[M], Message], request: type[M]) -> Handler:
+        return _unary(behaviour, MessageReader(request, max_message_bytes), threads)
+
+    return {
+        f"/{INFERENCE}/RepositoryModelLoad": slow(repository.load, pb.RepositoryModelLoadRequest),
+        f"/{INFERENCE}/RepositoryModelUnload": slow(repository.unload, pb.RepositoryModelUnloadRequest),
+        f"/{REFLECTION}/ListProviders": slow(reflection.list_providers, ours.ListProvidersRequest),
+        f"/{REFLECTION}/PlanAssignment": slow(reflection.plan_assignment, ours.PlanAssignmentRequest),
+    }
+
+
+def _unary(behaviour: Callable[[M], Message], read: MessageReader[M], threads: CallPool | None) -> Handler:
     def handle(data: bytes, context: grpc.ServicerContext) -> Message:
         try:
             return behaviour(read(data))
         except Exception as error:  # noqa: BLE001 - the table knows them all
             abort(context, error)
 
+    if threads is not None:
+        handle.experimental_thread_pool = threads  # type: ignore[attr-defined]
     return grpc.unary_unary_rpc_method_handler(handle, response_serializer=serialize)
 
 

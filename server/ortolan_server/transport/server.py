@@ -17,9 +17,17 @@ from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import Settings
 from ortolan_server.transport.health import Health
 from ortolan_server.transport.inference import StreamInfer, UnaryInfer
-from ortolan_server.transport.pools import CallPool
+from ortolan_server.transport.pools import ByteBudget, CallPool
 from ortolan_server.transport.reflection import reflection_handlers
-from ortolan_server.transport.routes import INFERENCE, REFLECTION, Handler, Router, cold_handlers, serialize
+from ortolan_server.transport.routes import (
+    INFERENCE,
+    REFLECTION,
+    Handler,
+    Router,
+    cold_handlers,
+    serialize,
+    slow_handlers,
+)
 from ortolan_server.transport.watching import WatchAssignments
 
 __all__ = ["GrpcServer"]
@@ -29,6 +37,7 @@ log = structlog.get_logger()
 # Short calls: metadata, health, reflection. Long ones have pools of their own.
 _COLD_THREADS = 16
 _REFLECTION_STREAMS = 64
+_SLOW_CALLS = 8
 _SERVICES = (
     INFERENCE,
     REFLECTION,
@@ -66,14 +75,18 @@ class GrpcServer:
         self._health = health
         self._calls = CallPool(settings.max_in_flight, "infer")
         self._streams = CallPool(settings.max_streams, "stream")
-        self._stream_infer = StreamInfer(inference, self._streams, limit)
+        budget = ByteBudget(max(limit, settings.max_in_flight_bytes))
+        self._stream_infer = StreamInfer(inference, self._streams, budget, limit)
         self._watch = WatchAssignments(reflection, CallPool(settings.max_streams, "watch"), limit)
         looking = CallPool(_REFLECTION_STREAMS, "reflection")
         looking_up = reflection_handlers(_SERVICES, looking, limit)
+        self._slow = CallPool(_SLOW_CALLS, "control")
+        slow = slow_handlers(repository, reflection, self._slow, limit)
         handlers = {
             **cold_handlers(metadata, repository, statistics, reflection, limit),
-            **self._hot_handlers(UnaryInfer(inference, self._calls, limit)),
+            **self._hot_handlers(UnaryInfer(inference, self._calls, budget, limit)),
             **looking_up,
+            **slow,
         }
         bounded = {
             f"/{INFERENCE}/ModelInfer": (
@@ -83,6 +96,9 @@ class GrpcServer:
             f"/{INFERENCE}/ModelStreamInfer": (
                 self._streams,
                 "{} streams are open, the most this server takes (ortolan serve --max-streams)",
+            ),
+            **dict.fromkeys(
+                slow, (self._slow, "{} calls that load, plan or probe are running, the most this server takes")
             ),
             **dict.fromkeys(looking_up, (looking, "{} reflection streams are open, the most this server takes")),
         }
@@ -99,18 +115,22 @@ class GrpcServer:
         self._server.start()
         return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
-    def stop(self, timeout_s: float) -> None:
-        """Takes nothing new, finishes what is in flight for at most `timeout_s`, then closes."""
+    def stop(self, timeout_s: float) -> bool:
+        """Takes nothing new, finishes what is in flight for at most `timeout_s`, then closes.
+
+        False when a call went on for longer, and with it its thread.
+        """
         deadline = time.monotonic() + timeout_s
         self._health.stop()
         closed = self._server.stop(timeout_s)
         self._stream_infer.drain()
         self._watch.drain()
-        for pool in (self._calls, self._streams):
+        for pool in (self._calls, self._streams, self._slow):
             pool.wait_idle(max(0.0, deadline - time.monotonic()))
         self._server.stop(0)  # health watches would stay as long as their clients do
         if not closed.wait(_CLOSE_S):
             log.warning("grpc_close_timed_out", waited_s=_CLOSE_S)
+        return all(pool.idle for pool in (self._calls, self._streams, self._slow))
 
     def _hot_handlers(self, infer: UnaryInfer) -> dict[str, Handler]:
         return {
@@ -142,5 +162,8 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+        # A client that is gone without a word must not keep its streams open for ever.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.http2.ping_timeout_ms", 20_000),
         ("grpc.enable_channelz", 1),
     ]

@@ -18,6 +18,7 @@ __all__ = ["WatchAssignments"]
 Send = Callable[[pb.WatchAssignmentsResponse | None], None]
 # Events that one watcher has not taken yet: whoever is further behind has to come again.
 _BACKLOG = 4096
+_MOST_WATCHERS = 4096
 
 
 class WatchAssignments:
@@ -38,6 +39,9 @@ class WatchAssignments:
 
     def __call__(self, data: bytes, context: grpc.ServicerContext, send: Send) -> None:
         watcher = _Watcher(context, send, self._senders)
+        if len(self._watchers) >= _MOST_WATCHERS:
+            watcher.end(Overloaded(f"{_MOST_WATCHERS} watches are open, the most this server takes"))
+            return
         try:
             leave = self._service.watch_assignments(self._read(data), watcher.push)
         except Exception as error:  # noqa: BLE001 - the table knows them all

@@ -155,6 +155,7 @@ def test_parameters_count_where_they_are_read(tmp_path: Path, runtime_log: Runti
         [models.tensor("w", np.eye(3)), models.tensor("points", np.arange(12).reshape(4, 3))],
     )
     proto.opset_import.add(domain="com.microsoft", version=1)
+    proto.graph.value_info.append(models.value("c", TensorProto.FLOAT, ["N", 4]))  # nobody infers it beyond CDist
     found = assign(proto, tmp_path, runtime_log, "openvino", "cpu")
     shares = {share.provider: share for share in found.shares}
     assert [node.name for node in shares[CPU].nodes] == ["cdist"]

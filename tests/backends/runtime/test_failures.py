@@ -13,6 +13,7 @@ from ortolan_backends.options import parse_options
 from ortolan_backends.runtime.failures import classify_run, plain
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import read_model
+from ortolan_backends.runtime.ort import onnxruntime
 from ortolan_backends.runtime.session import OpenRung, RunHandle, Session, open_session
 from tests import models
 
@@ -64,7 +65,21 @@ def test_no_memory_is_told_from_other_failures(tmp_path: Path, runtime_log: Runt
     ("text", "kind"),
     [
         ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", DeviceFailure),
+        ("CUDA failure 719: unspecified launch failure ; GPU=0", DeviceFailure),
+        ("CUDA failure 999: unknown error ; GPU=0", DeviceFailure),
+        ("CUDA failure 9: invalid configuration argument ; GPU=0", RunFailed),
+        ("CUDA failure 70: no such code ; GPU=0", RunFailed),
+        ("CUDA failure 701: too many resources requested for launch ; GPU=0", RunFailed),
         ("CUBLAS failure 14: CUBLAS_STATUS_INTERNAL_ERROR", DeviceFailure),
+        ("CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0", DeviceFailure),
+        ("CUBLAS failure 15: CUBLAS_STATUS_NOT_SUPPORTED ; GPU=0", RunFailed),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", OutOfMemory),
+        ("CUDNN failure 5001: CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER ; GPU=0", DeviceFailure),
+        ("CUDNN failure 4000: CUDNN_STATUS_INTERNAL_ERROR ; GPU=0", DeviceFailure),
+        ("CUDNN failure 4004: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ; GPU=0", OutOfMemory),
+        ("CUDNN failure 2000: CUDNN_STATUS_BAD_PARAM ; GPU=0", RunFailed),
+        ("CUDNN failure 3000: CUDNN_STATUS_NOT_SUPPORTED ; GPU=0", RunFailed),
+        ("the GPU device was removed", DeviceFailure),
         ("BFCArena: Available memory of 0 is smaller than requested bytes; bfc_arena.cc:376", OutOfMemory),
         ("CUDA failure 2: out of memory ; GPU=0", OutOfMemory),
         ("Non-zero status code returned while running Reshape node", RunFailed),
@@ -72,6 +87,27 @@ def test_no_memory_is_told_from_other_failures(tmp_path: Path, runtime_log: Runt
 )
 def test_texts_without_a_type(text: str, kind: type[RunFailed]) -> None:
     assert type(classify_run(RuntimeError(text))) is kind
+
+
+def test_a_failed_device_may_be_a_type_alone() -> None:
+    state = onnxruntime.capi.onnxruntime_pybind11_state
+    assert type(classify_run(state.EPFail("the provider gave up"))) is DeviceFailure
+
+
+def test_a_model_s_text_that_is_no_unicode_is_not_the_callers_fault(tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    cpu = Catalog.from_entry_points().get("cpu")
+    proto = models.model(
+        [helper.make_node("Gather", ["words", "x"], ["y"], name="gather")],
+        [models.value("x", TensorProto.INT64, ["N"])],
+        [models.value("y", TensorProto.STRING, ["N"])],
+        [TensorProto(name="words", data_type=TensorProto.STRING, dims=[1], string_data=[b"\xff"])],
+    )
+    model = read_model(models.save(proto, tmp_path))
+    session, _ = open_session(model, [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)
+    with pytest.raises(RunFailed) as caught:
+        session.run({"x": np.zeros(1, np.int64)}, ["y"], RunHandle())
+    assert type(caught.value) is RunFailed
+    assert isinstance(caught.value.__cause__, UnicodeError)
 
 
 def test_the_cause_is_unwrapped() -> None:

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 from ortolan_backends.runtime.assignment import count_crossings
 from ortolan_backends.runtime.graph import graph_at_partitioning, graph_of
 from ortolan_backends.runtime.model import read_model
+from ortolan_backends.runtime.ort import onnxruntime
 from tests import models
 
 
@@ -95,6 +96,6 @@ def test_nodes_without_names_get_unique_ones(tmp_path: Path) -> None:
     )
     named = read_model(models.save(proto, tmp_path))
     assert [node.name for node in named.proto.graph.node] == ["Relu:a", "twin", "Abs:y"]
-    graph = graph_at_partitioning(named)
+    graph = graph_at_partitioning(named, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
     assert graph is not None
     assert list(graph.nodes) == ["Relu:a", "twin", "Abs:y"]

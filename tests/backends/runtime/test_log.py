@@ -1,8 +1,11 @@
 """ONNX Runtime's log, written to a descriptor 2 of a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 SCRIPT = """
 import json, os, sys
@@ -58,3 +61,132 @@ def test_lines_after_the_capture_go_to_the_sink_only() -> None:
 def test_more_than_a_pipe_holds_is_taken() -> None:
     captured, _, _ = capture(INFO * 5000)
     assert len(captured) == 5000
+
+
+def run(program: str, *, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """Runs a program whose last words must be `done`: then its log did not end it."""
+    script = f"import fcntl, os\nfrom ortolan_backends.runtime.log import RuntimeLog\n{program}\nprint('done')"
+    done = subprocess.run(
+        [sys.executable, "-"], input=script, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, timeout=60
+    )
+    assert done.stdout.endswith("done\n"), done
+    return done
+
+
+def test_the_mark_is_seen_behind_an_unfinished_line() -> None:
+    program = f"""
+import time
+log = RuntimeLog(lambda line: None)
+log.start()
+started = time.monotonic()
+with log.capture() as captured:
+    os.write(2, {INFO!r} + b"no end")
+assert time.monotonic() - started < 2, "it waited for its mark until the time was up"
+os.write(2, b" yet\\n")
+log.stop()
+assert [line.text for line in captured] == ["fine"]
+"""
+    assert run(program).stderr == "no end yet\n"
+
+
+def test_a_message_that_the_mark_cuts_in_two_stays_one() -> None:
+    _, everything, rest = capture(WARNING[:40], WARNING[40:])
+    assert [line[3] for line in everything] == ["No device"]
+    assert rest == ""
+
+
+def test_a_colour_without_an_end_ends_at_the_next_message() -> None:
+    endless = WARNING.replace(b"\x1b[m", b"")
+    captured, _, rest = capture(endless + INFO + b"a driver\n")
+    assert [line[3] for line in captured] == ["No device", "fine"]
+    assert rest == "a driver\n"
+
+
+def test_a_colour_without_an_end_does_not_swallow_all_that_follows() -> None:
+    endless = WARNING.replace(b"\x1b[m", b"")
+    captured, _, rest = capture(endless + b"a driver\n" * 10_000)
+    (line,) = captured
+    assert line[3].startswith("No device\na driver\n")
+    assert len(line[3]) < (1 << 16) + 100
+    assert line[3].count("a driver") + rest.count("a driver") == 10_000
+
+
+def test_a_message_without_an_end_is_delivered_at_the_end() -> None:
+    _, everything, _ = capture(b"", WARNING.replace(b"\x1b[m", b""))
+    assert [line[3] for line in everything] == ["No device"]
+
+
+def test_an_endless_line_is_passed_on_without_its_marks() -> None:
+    captured, _, rest = capture(b"x" * 300_000, b"\n" + INFO)
+    assert captured == []
+    assert rest == "x" * 300_000 + "\n"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "def refuse(*_): raise PermissionError\nfcntl.fcntl = refuse",
+        "del fcntl.F_SETPIPE_SZ",
+    ],
+    ids=["not allowed", "not Linux"],
+)
+def test_a_pipe_of_the_usual_size_will_do(refusal: str) -> None:
+    program = f"""
+{refusal}
+lines = []
+log = RuntimeLog(lines.append)
+log.start()
+with log.capture() as captured:
+    os.write(2, {INFO!r})
+log.stop()
+assert len(captured) == len(lines) == 1
+"""
+    assert run(program).stderr == ""
+
+
+def test_a_terminal_that_is_gone_stops_nobody() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = f"""
+log = RuntimeLog(lambda line: None)
+log.start()
+with log.capture():
+    os.write(2, b"nobody reads this\\n")
+with log.capture() as captured:
+    os.write(2, {INFO!r})
+log.stop()
+assert [line.text for line in captured] == ["fine"]
+"""
+    try:
+        run(program, stderr=writer)
+    finally:
+        os.close(writer)
+
+
+def test_sinks_that_raise_stop_nobody() -> None:
+    program = f"""
+def refuse(line):
+    raise RuntimeError(line)
+
+log = RuntimeLog(refuse, refuse)
+log.start()
+for _ in range(2):
+    with log.capture() as captured:
+        os.write(2, b"a driver\\n" + {INFO!r})
+    assert [line.text for line in captured] == ["fine"]
+log.stop()
+"""
+    assert run(program).stderr == ""
+
+
+def test_a_capture_without_standard_error_raises_nothing() -> None:
+    program = """
+log = RuntimeLog(lambda line: None)
+log.start()
+os.close(2)
+with log.capture() as captured:
+    pass
+log.stop()
+assert captured == []
+"""
+    run(program)

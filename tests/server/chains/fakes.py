@@ -36,6 +36,11 @@ def refuse(session_options: Any) -> None:
     raise RuntimeError("Provider configuration is not supported.")
 
 
+def warn_and_refuse(session_options: Any) -> None:
+    os.write(2, b"2026-01-01 00:00:00.000000001 [W:onnxruntime:session-9, graph.cc:1 Clean] Removing initializer\n")
+    raise RuntimeError("No.")
+
+
 def contradict(session_options: Any) -> None:
     session_options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     session_options.add_provider(CPU, {})
@@ -86,6 +91,7 @@ second = Fake("second")
 ailing = Fake("ailing", found=AILING)
 absent = Fake("absent", found=ABSENT)
 rootless = Fake("rootless", doing=refuse)
+warning = Fake("warning", doing=warn_and_refuse)
 contradicting = Fake("contradicting", doing=contradict)
 crashing = Crashing("crashing")
 idle = Fake("idle", provider=NOWHERE, doing=lambda _session_options: None)

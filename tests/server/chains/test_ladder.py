@@ -63,6 +63,11 @@ def test_a_failed_attach_tells_what_the_log_says(registry: Registry, add_one: Mo
     assert attempt.log == (LIBRARY_LINE,)
 
 
+def test_a_warning_of_a_session_is_kept_but_is_no_reason(registry: Registry, add_one: ModelFile) -> None:
+    (attempt,) = climb(registry, add_one, "warning").attempts
+    assert (attempt.reason, attempt.log) == ("No.", ("Removing initializer",))
+
+
 def test_a_failed_opening_tells_why(registry: Registry, add_one: ModelFile) -> None:
     report = climb(registry, add_one, "contradicting")
     (attempt,) = report.attempts
@@ -100,8 +105,14 @@ def test_all_refused_is_broken_with_every_reason_and_the_way_out(registry: Regis
     assert probe.startswith("rung 1 (absent) refused at probe: libabsent.so.1 is missing")
     assert read.startswith("rung 2 (idle) refused at read: ")
     assert contract.startswith("rung 3 (first) refused at contract: it would run on first")
-    assert hint.startswith("rung 3 opened: ")
+    assert hint.startswith("to serve rung 3 all the same")
     assert 'otherwise = "degrade"' in hint
+    assert "--allow-degraded" not in hint  # that is for models without [require] only
+
+
+def test_without_require_the_flag_is_told_too(registry: Registry, add_one: ModelFile) -> None:
+    *_, hint = climb(registry, add_one, "absent", "first").verdict.reasons
+    assert hint.startswith("to serve rung 2 all the same")
     assert "--allow-degraded" in hint
 
 

@@ -7,7 +7,7 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import parse_model_toml
-from tests.server.chains.fakes import CPU, NOWHERE, catalog
+from tests.server.chains.fakes import CPU, NOWHERE, FakeOptions, catalog
 
 FILE = "models/m/model.toml"
 
@@ -21,7 +21,7 @@ def test_rungs_carry_their_checked_options(registry: Registry) -> None:
     chain = registry.compose(config, FILE)
     assert str(chain) == "first, cpu"
     assert chain.rungs[0].declared == {"level": "3", "fast": "true"}
-    assert chain.rungs[0].opening.options == registry.backend("first").options(level=3, fast=True)
+    assert chain.rungs[0].opening.options == FakeOptions(level=3, fast=True)
     assert chain.rungs[1].declared == {}
 
 

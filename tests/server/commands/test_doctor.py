@@ -21,6 +21,10 @@ def _publish(folder: Path, name: str, **files: str) -> None:
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
     for file, text in files.items():
         (metadata / {"record": "RECORD", "entry_points": "entry_points.txt"}[file]).write_text(text, encoding="utf-8")
+    for line in files.get("record", "").splitlines():
+        listed = folder / line.partition(",")[0]  # since Python 3.12 a file that is not there is no file of the package
+        listed.parent.mkdir(exist_ok=True)
+        listed.touch()
 
 
 def test_json_has_every_family_with_its_checks(ortolan: Ortolan) -> None:
@@ -110,4 +114,31 @@ def test_a_backend_that_cannot_be_imported_is_reported_beside_the_others(script:
     warp = next(provider for provider in json.loads(done.stdout)["providers"] if provider["name"] == "warp")
     assert warp["availability"] == "UNAVAILABLE"
     assert "ortolan-warp" in warp["checks"][0]["finding"]
+    assert script("doctor", "warp", path=str(tmp_path)).returncode == 1
+
+
+def test_a_backend_whose_probe_raises_is_reported_beside_the_others(script: Script, tmp_path: Path) -> None:
+    _publish(tmp_path, "ortolan-warp", entry_points="[ortolan.backends]\nwarp = ortolan_warp:BACKEND\n")
+    module = """
+from ortolan_backends.options import ProviderOptions
+
+class Warp:
+    name, provider, summary, compiles, options = "warp", "WarpExecutionProvider", "Warps.", False, ProviderOptions
+
+    def probe(self):
+        raise LookupError("no dilithium")
+
+    def attach(self, session_options, options):
+        raise NotImplementedError
+
+BACKEND = Warp()
+"""
+    (tmp_path / "ortolan_warp.py").write_text(module, encoding="utf-8")
+    done = script("doctor", "--json", path=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    warp = next(provider for provider in json.loads(done.stdout)["providers"] if provider["name"] == "warp")
+    assert warp["availability"] == "UNAVAILABLE"
+    assert [(check["outcome"], check["finding"]) for check in warp["checks"]] == [
+        ("FAILED", "its probe raised LookupError: no dilithium")
+    ]
     assert script("doctor", "warp", path=str(tmp_path)).returncode == 1

@@ -59,10 +59,10 @@ def test_a_broken_one_is_json_too(plan: Ortolan, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["verdict"]["state"] == "BROKEN"
 
 
-def test_a_file_that_is_no_model_is_broken_and_says_why(plan: Ortolan, tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_fails_and_says_why(plan: Ortolan, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_text("no model")
     done = plan(tmp_path / "m.onnx", "--json")
-    assert done.exit_code == 3
+    assert done.exit_code == 1
     assert "not a readable ONNX model" in json.loads(done.stdout)["verdict"]["reasons"][0]
 
 

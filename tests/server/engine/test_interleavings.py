@@ -105,7 +105,7 @@ def test_exactly_one_reply_and_the_own_answer(
     for number, (plan, outcome) in enumerate(zip(plans, outcomes, strict=True)):
         assert allowed(plan, number, outcome), f"call {number} {plan}: {outcome!r}"
     snapshot = statistics.snapshot()
-    assert snapshot.success.count + snapshot.fail.count == len(plans)
-    assert snapshot.success.count == sum(isinstance(outcome, InferenceResult) for outcome in outcomes)
+    assert snapshot.execution_count + snapshot.fail.count == len(plans)
+    assert snapshot.execution_count == sum(isinstance(outcome, InferenceResult) for outcome in outcomes)
     if len(plans) <= queue_limit + concurrency:
         assert not any(isinstance(outcome, Overloaded) for outcome in outcomes)

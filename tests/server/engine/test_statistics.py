@@ -11,17 +11,17 @@ def test_nothing_yet() -> None:
     assert snapshot.batches == ()
 
 
-def test_successes_outputs_and_failures_add_up() -> None:
+def test_runs_successes_and_failures_add_up() -> None:
     statistics = Statistics()
     before_ms = time.time_ns() // 1_000_000
-    statistics.record_success(rows=4, decode_s=1e-3, queue_s=2e-3, run_s=3e-3)
-    statistics.record_output(rows=4, encode_s=4e-3)
-    statistics.record_success(rows=1, decode_s=1e-3, queue_s=0.0, run_s=5e-3)
+    statistics.record_run(rows=4, decode_s=1e-3, queue_s=2e-3, run_s=3e-3)
+    statistics.record_success(rows=4, encode_s=4e-3, total_s=11e-3)
+    statistics.record_run(rows=1, decode_s=1e-3, queue_s=0.0, run_s=5e-3)
     statistics.record_failure(total_s=7e-3)
     snapshot = statistics.snapshot()
     assert before_ms <= snapshot.last_inference_ms <= time.time_ns() // 1_000_000
     assert (snapshot.inference_count, snapshot.execution_count) == (5, 2)
-    assert snapshot.success == Duration(2, 16_000_000)
+    assert snapshot.success == Duration(1, 11_000_000)
     assert snapshot.fail == Duration(1, 7_000_000)
     assert snapshot.queue == Duration(2, 2_000_000)
     assert snapshot.compute_input == Duration(2, 2_000_000)
@@ -43,8 +43,8 @@ def test_snapshot_stays_as_it_is() -> None:
 def test_batch_sizes_from_callers_do_not_fill_the_memory() -> None:
     statistics = Statistics()
     for rows in range(1000):
-        statistics.record_success(rows=rows, decode_s=0.0, queue_s=0.0, run_s=0.0)
-        statistics.record_output(rows=rows, encode_s=0.0)
+        statistics.record_run(rows=rows, decode_s=0.0, queue_s=0.0, run_s=0.0)
+        statistics.record_success(rows=rows, encode_s=0.0, total_s=0.0)
     snapshot = statistics.snapshot()
     assert [batch.batch_size for batch in snapshot.batches] == list(range(256))
     assert snapshot.execution_count == snapshot.compute_output.count == 1000
@@ -55,8 +55,11 @@ def test_threads_lose_no_count() -> None:
 
     def record(_: int) -> None:
         for _ in range(500):
-            statistics.record_success(rows=1, decode_s=1e-9, queue_s=1e-9, run_s=1e-9)
+            statistics.record_run(rows=1, decode_s=1e-9, queue_s=1e-9, run_s=1e-9)
+            statistics.record_success(rows=1, encode_s=1e-9, total_s=3e-9)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(record, range(4)))
-    assert statistics.snapshot().success == Duration(2000, 6000)
+    snapshot = statistics.snapshot()
+    assert snapshot.success == Duration(2000, 6000)
+    assert snapshot.queue == snapshot.compute_infer == snapshot.compute_output == Duration(2000, 2000)

@@ -135,7 +135,9 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
     [
         (
             "requires = 1",
-            ["requires: unknown key; did you mean 'require'? allowed: chain, limits, require, required, trust_inputs, versions"],
+            [
+                "requires: unknown key; did you mean 'require'? allowed: chain, limits, require, required, trust_inputs, versions"
+            ],
         ),
         (
             "[require]\nnode_shar = 1",
@@ -188,7 +190,10 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         ("[versions]\nspecific = 1", ["versions.specific: must be a list, not 1"]),
         ("[versions]\nspecific = [1, 0]", ["versions.specific[2]: must be greater than or equal to 1, not 0"]),
         # What a later version may have is an error until then: it would be accepted and not done.
-        ("[batching]\nmax_size = 8", ["batching: unknown key; allowed: chain, limits, require, required, trust_inputs, versions"]),
+        (
+            "[batching]\nmax_size = 8",
+            ["batching: unknown key; allowed: chain, limits, require, required, trust_inputs, versions"],
+        ),
         (
             "required = 1\n[limits]\nqueue = 0\n",
             [

@@ -256,3 +256,14 @@ def test_a_repository_that_is_gone_is_not_a_missing_model(root: Path, place: Pla
     with pytest.raises(InvalidConfig, match="cannot be read: No such file"):
         repository.rescan_model("digits")
     assert list(repository.models) == ["digits"]
+
+
+def test_a_version_of_a_model_with_a_contract_is_not_served_without_it(tmp_path: Path) -> None:
+    folder = tmp_path / "resnet"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.onnx").write_bytes(b"")
+    assert list(Repository.scan(folder / "1").models) == ["1"]
+    (folder / "model.toml").write_text("required = true\n")
+    for path in (folder / "1", folder / "1" / "model.onnx"):
+        with pytest.raises(InvalidConfig, match=f"resnet/model.toml describes; give {folder}"):
+            Repository.scan(path)

@@ -295,15 +295,26 @@ def test_ticket_of_a_refused_request_does_nothing(service: InferenceService) -> 
 
 
 def test_statistics_are_complete_when_the_answer_comes(service: InferenceService, lookup: Lookup) -> None:
+    started_ns = time.monotonic_ns()
     infer(service, scores_request([[1, 2, 3], [4, 5, 6]]))
+    took_ns = time.monotonic_ns() - started_ns
     refused(service, scores_request([[1, 2, 3]], Wanted(name="nothing")))
     snapshot = lookup.targets["scores"].statistics.snapshot()
     assert (snapshot.inference_count, snapshot.execution_count) == (2, 1)
     parts = (snapshot.queue, snapshot.compute_input, snapshot.compute_infer, snapshot.compute_output)
     assert [part.count for part in parts] == [1, 1, 1, 1]
-    assert snapshot.success.count == 1
-    assert snapshot.success.ns == pytest.approx(sum(part.ns for part in parts), abs=4)
+    assert (snapshot.success.count, snapshot.fail.count) == (1, 0)
+    assert sum(part.ns for part in parts) - len(parts) <= snapshot.success.ns <= took_ns + 1
     assert min(snapshot.compute_input.ns, snapshot.compute_output.ns) > 0
+
+
+def test_response_that_cannot_be_made_counts_as_failure(service: InferenceService, lookup: Lookup) -> None:
+    with capture_logs():
+        assert type(refused(service, ModelInferRequest(model_name="unencodable"))) is InternalError
+    snapshot = lookup.targets["unencodable"].statistics.snapshot()
+    assert (snapshot.execution_count, snapshot.success.count, snapshot.fail.count) == (1, 0, 1)
+    assert snapshot.fail.ns > snapshot.compute_infer.ns
+    assert snapshot.compute_output.count == 0
 
 
 def test_answer_of_a_stream_is_final() -> None:

@@ -64,7 +64,7 @@ def test_ready_when_every_required_model_serves(manage: Manage, registry: Regist
 
 @pytest.mark.parametrize("ready", [True, False])
 def test_an_empty_server_is_what_the_settings_say(
-    manage: Manage, registry: Registry, tmp_path: Path, ready: bool
+    manage: Manage, registry: Registry, tmp_path: Path, *, ready: bool
 ) -> None:
     metadata = service(manage(tmp_path), registry, ready_when_empty=ready)
     assert metadata.server_ready(pb.ServerReadyRequest()).ready is ready

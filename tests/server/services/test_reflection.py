@@ -105,8 +105,8 @@ def test_the_list_has_every_model_whatever_became_of_it(service: ReflectionServi
         "broken": ("FAILED", "BROKEN"),
         "falling": ("DEGRADED", "DEGRADED"),
         "kept": ("READY", "KEPT"),
-        "misspelt": ("FAILED", "BROKEN"),
-        "wrong": ("FAILED", "BROKEN"),
+        "misspelt": ("FAILED", "UNSPECIFIED"),
+        "wrong": ("FAILED", "UNSPECIFIED"),
     }
     assert [each.model for each in found] == sorted(verdicts)
 
@@ -161,7 +161,7 @@ def test_why_one_that_failed_did(service: ReflectionService) -> None:
     broken, wrong = assignment(service, "broken"), assignment(service, "wrong")
     assert (broken.state, broken.verdict.state, broken.serving_rung) == ("FAILED", pb.Verdict.BROKEN, 0)
     assert broken.attempts[0].reason == "libabsent.so.1 is missing (apt install libabsent1)"
-    assert (wrong.state, wrong.verdict.state) == ("FAILED", pb.Verdict.BROKEN)
+    assert (wrong.state, wrong.verdict.state) == ("FAILED", pb.Verdict.UNSPECIFIED)  # no contract was judged
     assert "no provider 'tpu'" in wrong.verdict.reasons[0]
 
 

@@ -2,6 +2,8 @@
 
 import math
 import struct
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -155,6 +157,48 @@ def test_empty_tensor_needs_no_data(datatype: str) -> None:
         assert array.shape == (0, 4)
         assert array.dtype == DATATYPES[datatype].dtype
         assert encode_raw(array) == b""
+
+
+def peak_bytes(decode: Callable[[], Array]) -> int:
+    """The most memory that the call held at once, its result included and its arguments not."""
+    tracemalloc.start()
+    try:
+        decode()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "largest", "bytes_each"), [("INT8", 127, 6), ("UINT16", 65535, 7), ("INT32", 2**31 - 1, 5)]
+)
+def test_integers_are_widened_no_more_than_they_came(datatype: str, largest: int, bytes_each: int) -> None:
+    count = 100_000
+    field = DATATYPES[datatype].contents_field
+    header = TensorHeader("x", datatype, (count,))
+    contents = InferTensorContents(**{field: [largest] * count})  # type: ignore[arg-type]
+    assert peak_bytes(lambda: decode_contents(header, contents)) < bytes_each * count
+
+
+@pytest.mark.parametrize("shape", [(2**20 + 1,), (2**11, 2**10)])
+def test_more_strings_than_one_tensor_may_have(shape: tuple[int, ...]) -> None:
+    count = math.prod(shape)
+    header = TensorHeader("x", "BYTES", shape)
+    text = f"^input 'x' has {count} elements of BYTES; wanted at most 1048576 in one tensor$"
+    with pytest.raises(InvalidRequest, match=text):
+        decode_raw(header, bytes(4 * count))
+    with pytest.raises(InvalidRequest, match=text):
+        decode_contents(header, InferTensorContents(bytes_contents=[b""] * count))
+
+
+def test_as_many_strings_as_one_tensor_may_have() -> None:
+    assert decode_raw(TensorHeader("x", "BYTES", (2**20,)), bytes(4 * 2**20)).size == 2**20
+
+
+def test_integer_below_the_range_is_told_from_one_above() -> None:
+    contents = InferTensorContents(int_contents=[0, 127, -128, -129, 5])
+    with pytest.raises(InvalidRequest, match="has -129 at element 3; wanted -128 to 127 for INT8"):
+        decode_contents(TensorHeader("x", "INT8", (5,)), contents)
 
 
 def test_numbers_at_the_edges_of_their_range() -> None:

@@ -138,6 +138,29 @@ def test_sizes_that_overflow_are_refused(datatype: str, shape: tuple[int, ...]) 
         check(one((None,) * len(shape), datatype), ("x", datatype, shape))
 
 
+@pytest.mark.parametrize(
+    ("datatype", "shape", "size_bytes"),
+    [
+        ("FP32", (0, 2**29), 2**31),
+        ("FP32", (2**26 + 1, 0), 2**28 + 4),
+        ("INT8", (2**14, 0, 2**15, 0), 2**29),
+        ("BYTES", (0, 2**26), 2**29),
+    ],
+)
+def test_empty_tensors_with_huge_dimensions_are_refused(datatype: str, shape: tuple[int, ...], size_bytes: int) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(one((None,) * len(shape), datatype), ("x", datatype, shape))
+    dimensions = ",".join(map(str, shape))
+    assert str(caught.value) == (
+        f"input 'x' has shape [{dimensions}]: empty, but {size_bytes} bytes without its zeros; wanted at most 268435456"
+    )
+
+
+@pytest.mark.parametrize("shape", [(0, 2**26), (2**13, 0, 2**13), (0, 0), (0, 3, 2160, 3840)])
+def test_empty_tensors_with_dimensions_that_data_could_fill_pass(shape: tuple[int, ...]) -> None:
+    check(one(None), ("x", "FP32", shape))
+
+
 def test_largest_countable_size_passes() -> None:
     check(one((None, None), "INT8"), ("x", "INT8", (2**63 - 1, 1)))
 

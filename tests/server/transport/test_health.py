@@ -1,10 +1,11 @@
 """Health in step with the models; the servicer is asked as gRPC would."""
 
-import pytest
-from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2
 
 from ortolan_server.chains.registry import Registry
@@ -23,7 +24,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class Unknown(Exception):  # noqa: N818
+class Unknown(Exception):
     pass
 
 
@@ -41,7 +42,8 @@ class Asked:
         self.health.follow()
 
     def __getitem__(self, service: str) -> bool:
-        answer = self.health.servicer.Check(health_pb2.HealthCheckRequest(service=service), Context())
+        request = health_pb2.HealthCheckRequest(service=service)
+        answer = self.health.servicer.Check(request, cast("grpc.ServicerContext", Context()))
         assert answer.status in (SERVING, NOT_SERVING)
         return bool(answer.status == SERVING)
 

@@ -62,8 +62,10 @@ def over_the_wire(error: Exception) -> tuple[grpc.StatusCode, str]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as raised:
-            channel.unary_unary("/any/Method")(b"", timeout=LIMIT_S)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any/Method")
+            with pytest.raises(grpc.RpcError) as raised:
+                call(b"", timeout=LIMIT_S)
         return raised.value.code(), raised.value.details() or ""
     finally:
         server.stop(0).wait()
