@@ -127,7 +127,9 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
     chain = (ChainRung.of("cuda"), ChainRung.of("tensorrt"))
     assert config.on_chain(chain) == config.model_copy(update={"chain": chain})
     cpu_only = (ChainRung.of("cpu"),)
-    assert config.on_chain(cpu_only) == config.model_copy(update={"chain": cpu_only, "require": None})
+    assert config.require is not None
+    require = config.require.model_copy(update={"provider": ("cpu",)})
+    assert config.on_chain(cpu_only) == config.model_copy(update={"chain": cpu_only, "require": require})
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,8 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         (
             "requires = 1",
             [
-                "requires: unknown key; did you mean 'require'? allowed: chain, limits, require, required, trust_inputs, versions"
+                "requires: unknown key; did you mean 'require'? "
+                "allowed: chain, limits, require, required, trust_inputs, versions"
             ],
         ),
         (
