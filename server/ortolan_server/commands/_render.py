@@ -234,7 +234,10 @@ def _options(assignment: pb.Assignment) -> list[RenderableType]:
 def _verdict(assignment: pb.Assignment) -> list[RenderableType]:
     verdict = assignment.verdict
     grounds = Table.grid(padding=(0, 1, 0, 0))
+    told = {attempt.reason for attempt in assignment.attempts if attempt.outcome == pb.Attempt.REFUSED}
     for reason in verdict.reasons:
+        if any(reason.endswith(f": {attempt}") for attempt in told):
+            continue  # it stands beside the attempt
         grounds.add_row(Text("✗", _VERDICTS.get(verdict.state, _QUIET)), Text(reason))
     for warning in verdict.warnings:
         grounds.add_row(Text("!", _DOUBTFUL), Text(warning))

@@ -138,8 +138,10 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         (
             "requires = 1",
             [
-                "requires: unknown key; did you mean 'require'? "
-                "allowed: chain, limits, require, required, trust_inputs, versions"
+                (
+                    "requires: unknown key; did you mean 'require'? "
+                    "allowed: chain, limits, require, required, trust_inputs, versions"
+                )
             ],
         ),
         (
