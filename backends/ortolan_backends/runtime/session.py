@@ -30,6 +30,7 @@ _FATAL = 4
 _NO_SESSION = "Default"
 # Spinning threads cost twenty times the CPU per request at low load; the cpu backend can switch it on.
 _DEFAULTS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
+_MOST_LINES = 100
 _session_numbers = count(1)
 # Provider libraries that fail to load write to the log of no session: one opening at a time tells them apart.
 _opening = threading.Lock()
@@ -151,26 +152,34 @@ def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -
     session and what ONNX Runtime logged meanwhile, with a line of ours for each rung left out. Raises
     OpenRefused, whose stage says where it ended.
     """
-    with _opening, log.capture() as lines:
-        stage = "attach"
+    logid = f"session-{next(_session_numbers)}"
+    stage = "attach"
+    failure: Exception | None = None
+    with _opening, log.capture() as captured:
         try:
-            options, left_out = _session_options(model, rungs)
+            options, left_out = _session_options(model, rungs, logid)
             stage = "open"
             session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
         except UnservableModel:
             raise
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
-            failure, failed_stage = error, stage
-        else:
-            return session, [*lines, *left_out]
-    refused = classify_open(failure, stage=failed_stage, log=_telling(lines))
+            failure = error
+    lines = _ours(captured, logid)  # complete only now
+    if failure is None:
+        return session, [*lines, *left_out]
+    refused = classify_open(failure, stage=stage, log=_telling(lines))
     refused.log = tuple(line.text for line in lines if line.is_problem)
     raise refused from failure
 
 
-def _session_options(model: ModelFile, rungs: Sequence[OpenRung]) -> tuple[Any, list[LogLine]]:
+def _ours(lines: Sequence[LogLine], logid: str) -> list[LogLine]:
+    """Without those of sessions that run meanwhile: provider libraries log under no session's name."""
+    return [line for line in lines if line.logid in (logid, "Default")][:_MOST_LINES]
+
+
+def _session_options(model: ModelFile, rungs: Sequence[OpenRung], logid: str) -> tuple[Any, list[LogLine]]:
     options = onnxruntime.SessionOptions()
-    options.logid = f"session-{next(_session_numbers)}"
+    options.logid = logid
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     # A model opened from bytes has no folder of its own.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))

@@ -37,7 +37,11 @@ def refuse(session_options: Any) -> None:
 
 
 def warn_and_refuse(session_options: Any) -> None:
-    os.write(2, b"2026-01-01 00:00:00.000000001 [W:onnxruntime:session-9, graph.cc:1 Clean] Removing initializer\n")
+    for logid in (session_options.logid, "another-session"):
+        os.write(
+            2,
+            f"2026-01-01 00:00:00.000000001 [W:onnxruntime:{logid}, graph.cc:1 Clean] Removing initializer\n".encode(),
+        )
     raise RuntimeError("No.")
 
 
