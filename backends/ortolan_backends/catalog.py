@@ -37,7 +37,9 @@ class Catalog:
         """Raises UnknownProvider, and BackendError when its package is broken."""
         if name not in self._published:
             known = ", ".join(self.names()) or "none: no package publishes a backend"
-            raise UnknownProvider(f"no provider '{name}'; known: {known}")
+            short = name.lower().removesuffix("executionprovider")
+            hint = f"did you mean '{short}'? " if short in self._published else ""
+            raise UnknownProvider(f"no provider '{name}'; {hint}known: {known}")
         if name not in self._loaded:
             self._loaded[name] = _load(self._published[name])
         return self._loaded[name]

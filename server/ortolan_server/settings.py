@@ -10,7 +10,10 @@ from ortolan_server.errors import InvalidConfig
 from ortolan_server.units import parse_duration_s, parse_size_bytes
 from ortolan_server.validation import explain
 
-__all__ = ["Settings"]
+__all__ = ["CONTROL_OFF", "Settings"]
+
+CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
+"""What a caller is told while `Settings.control_allowed` is false."""
 
 _MAX_MESSAGE_BYTES = 2**31 - 1  # gRPC counts a message's bytes in an int32.
 _MAX_DURATION_S = 24 * 3600.0

@@ -27,10 +27,14 @@ _INTEGERS = {
 }
 _FLOATS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
 _WORDS = ("ortolan", "bunting", "sings", "at", "dawn")
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"  # how a .npy file begins, and a .npz
 
 
 def read_npy(path: Path) -> NDArray[Any]:
     """Raises ValueError for what is no .npy file of plain values, OSError where it cannot be read."""
+    with path.open("rb") as file:
+        if not file.read(len(_NPY)).startswith((_NPY, _ZIP)):
+            raise ValueError("is not a .npy file; save the array with numpy.save")
     array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("holds several arrays (.npz); save one with numpy.save")  # noqa: TRY004 (a bad file)

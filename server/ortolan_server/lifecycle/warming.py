@@ -29,7 +29,7 @@ def warm_up(session: Session, signature: Signature, model: str) -> None:
     except DeviceFailure:
         raise
     except RunFailed as error:
-        log.info("warm_up_refused", model=model, reason=str(error))
+        log.debug("warm_up_refused", model=model, reason=str(error))
 
 
 def _shape(spec: TensorSpec) -> tuple[int, ...]:

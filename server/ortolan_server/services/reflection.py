@@ -20,12 +20,11 @@ from ortolan_server.services.reports import (
     provider_message,
     report_message,
 )
-from ortolan_server.settings import Settings
+from ortolan_server.settings import CONTROL_OFF, Settings
 from ortolan_server.tensors.wording import quoted
 
-__all__ = ["CONTROL_OFF", "HostFacts", "ReflectionService"]
+__all__ = ["HostFacts", "ReflectionService"]
 
-CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
 # A plan holds up every other load while it climbs.
 _MAX_RUNGS = 32
 # Python refuses to turn integers of some thousand digits into text, in messages too.

@@ -3,7 +3,7 @@
 from ortolan.inference import inference_pb2 as pb
 from ortolan_server.errors import InvalidRequest, NotAllowed, NotSupported
 from ortolan_server.lifecycle.manager import ModelManager
-from ortolan_server.services.reflection import CONTROL_OFF
+from ortolan_server.settings import CONTROL_OFF
 
 __all__ = ["RepositoryService"]
 
