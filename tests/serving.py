@@ -90,9 +90,14 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    repository: Path, *flags: str, python: str | Path = sys.executable, env: Mapping[str, str] | None = None
+    repository: Path,
+    *flags: str,
+    python: str | Path = sys.executable,
+    env: Mapping[str, str] | None = None,
+    wait_for: str = LOADED,
 ) -> Iterator[RunningServer]:
-    """Serves `repository` on a free port with the interpreter `python`; everything is loaded when it is given out.
+    """Serves `repository` on a free port with the interpreter `python`; everything is loaded when it is given out, or
+    another event of its log has come.
 
     Stopped at the end with SIGTERM unless it has ended; then its exit status must be 0.
     """
@@ -101,7 +106,7 @@ def running_server(
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         server = RunningServer(process)
         try:
-            server.wait_for(LOADED)
+            server.wait_for(wait_for)
             yield server
             if process.poll() is None:
                 status = server.stop()

@@ -82,7 +82,9 @@ BROKEN = pb.Assignment(
         ),
     ],
     crossings=-1,
-    verdict=pb.Verdict(state=pb.Verdict.BROKEN, reasons=["rung 1 (cuda) refused at probe: libcublasLt.so.13 is missing", "a way out"]),
+    verdict=pb.Verdict(
+        state=pb.Verdict.BROKEN, reasons=["rung 1 (cuda) refused at probe: libcublasLt.so.13 is missing", "a way out"]
+    ),
 )
 READY_SUMMARY = pb.AssignmentSummary(
     model="resnet",

@@ -1,8 +1,10 @@
 """`ortolan serve` as a process: how it starts, what it refuses, and how it ends."""
 
+import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 
 from ortolan_client import Client, HealthStatus
 from tests import models
+from tests.backends.third_party import ECHO, install
 from tests.serving import running_server
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
+SLOW_S = 60.0
 BROKEN = '[require]\nforbid_on_cpu = ["Add"]\n'
 
 
@@ -29,6 +33,33 @@ def test_a_signal_ends_it_well(repository: Path, number: signal.Signals) -> None
         events = [event["event"] for event in server.events]
     assert events.index("server_listening") < events.index("model_ready") < events.index("models_loaded")
     assert events[-1] == "server_stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_while_a_model_loads(number: signal.Signals, tmp_path: Path) -> None:
+    packages, repository = tmp_path / "packages", tmp_path / "models"
+    packages.mkdir()
+    environment = install(slow_backend(tmp_path / "source"), packages)
+    models.save(models.add_one(), repository / "m", toml='[[chain]]\nprovider = "slow"\n')
+    with running_server(repository, env=environment, wait_for="server_listening") as server:
+        server.wait_for("stderr_written", text="attaching")
+        started_s = time.monotonic()
+        assert server.stop(number) == 0
+        assert time.monotonic() - started_s < SLOW_S / 2
+
+
+def slow_backend(folder: Path) -> Path:
+    """A third party's package whose backend takes its time to attach."""
+    shutil.copytree(ECHO, folder)
+    module = folder / "ortolan_backend_echo.py"
+    code = module.read_text().replace('name: str = "echo"', 'name: str = "slow"')
+    waiting = (
+        f"import os, time; os.write(2, b'attaching\\n'); time.sleep({SLOW_S})\n        session_options.add_provider("
+    )
+    module.write_text(code.replace("session_options.add_provider(", waiting))
+    project = folder / "pyproject.toml"
+    project.write_text(project.read_text().replace('echo = "ortolan', 'slow = "ortolan'))
+    return folder
 
 
 def test_it_says_what_to_try(repository: Path) -> None:

@@ -108,6 +108,10 @@ def test_control_can_be_switched_off(repository: Path) -> None:
         for call in (client.load, client.unload, client.plan):
             with pytest.raises(NotAllowed, match="--allow-control"):
                 call("add_one")
+        with pytest.raises(NotAllowed, match="--allow-control"):
+            client.providers(refresh=True)
+        # Asked for again and again, a family is probed and answered once.
+        assert [provider.name for provider in client.providers(["cpu"] * 10_000)] == ["cpu"]
 
 
 def test_too_many_calls_are_refused(repository: Path) -> None:
@@ -136,6 +140,27 @@ def test_too_many_calls_are_refused(repository: Path) -> None:
         stop.set()
         for call in (*calls, *streams):
             call.cancel()
+
+
+def test_streams_give_their_bytes_back(repository: Path) -> None:
+    """More bytes go over one stream than may be in flight at once, and none is refused."""
+    sizes = ("--max-message-size", "64KiB", "--max-in-flight-size", "64KiB")
+    with running_server(repository / "add_one", *sizes) as server, raw(server.address) as stub:
+        request = pb.ModelInferRequest(model_name="add_one")
+        request.inputs.add(name="x", datatype="FP32", shape=[4000, 2])
+        request.raw_input_contents.append(bytes(4000 * 2 * 4))
+
+        def one_after_the_other() -> Iterator[pb.ModelInferRequest]:
+            for _ in range(10):
+                yield request
+                answered.acquire(timeout=LIMIT_S)
+
+        answered = threading.Semaphore(0)
+        answers = []
+        for answer in stub.ModelStreamInfer(one_after_the_other(), timeout=LIMIT_S):
+            answers.append(answer.error_message)
+            answered.release()
+        assert answers == [""] * 10
 
 
 def test_health_follows_models_and_contracts(client: Client) -> None:

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from ortolan_server.transport.pools import CallPool
+from ortolan_server.errors import Overloaded
+from ortolan_server.transport.pools import ByteBudget, CallPool
 
 LIMIT_S = 30.0
 
@@ -37,3 +38,13 @@ def test_what_is_refused_is_not_counted() -> None:
     with pytest.raises(RuntimeError):
         pool.submit(print)
     assert pool.wait_idle(0.0)
+
+
+def test_bytes_are_refused_over_the_budget_and_taken_again_after() -> None:
+    budget = ByteBudget(100)
+    budget.take(60)
+    with pytest.raises(Overloaded, match="60 bytes .* 41 more are over the 100 .*--max-in-flight-size"):
+        budget.take(41)
+    budget.take(40)
+    budget.give_back(60)
+    budget.take(60)
