@@ -30,7 +30,7 @@ def main() -> int:
     for fault in failed:
         print(f"BAD {fault}")
     print(
-        f"{len(checks)} checks clean; longest of {len(lengths)} hand-written files: {longest}, {lengths[longest]} lines"
+        f"{len(failed)} faults in {len(checks)} checks; longest of {len(lengths)} hand-written files: {longest}, {lengths[longest]} lines"
     )
     return 1 if failed else 0
 
