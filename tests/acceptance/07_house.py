@@ -29,9 +29,8 @@ def main() -> int:
     failed += [f"{name} has {lines} lines" for name, lines in lengths.items() if lines > LONGEST]
     for fault in failed:
         print(f"BAD {fault}")
-    print(
-        f"{len(failed)} faults in {len(checks)} checks; longest of {len(lengths)} hand-written files: {longest}, {lengths[longest]} lines"
-    )
+    where = f"longest of {len(lengths)} hand-written files: {longest}, {lengths[longest]} lines"
+    print(f"{len(failed)} faults in {len(checks)} checks; {where}")
     return 1 if failed else 0
 
 
