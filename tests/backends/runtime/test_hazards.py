@@ -1,5 +1,6 @@
 """Which models could be ended from outside: worked out by hand, and one tried in a process of its own."""
 
+import platform
 import signal
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def test_a_division_in_a_body_is_found(tmp_path: Path) -> None:
     assert "inner" in found[0]
 
 
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="only x86 traps on integer division")
 def test_onnx_runtime_still_traps(tmp_path: Path) -> None:
     """When this fails, ONNX Runtime has mended it, and the refusal can go for that version."""
     path = models.save(division(TensorProto.INT32), tmp_path)
