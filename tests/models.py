@@ -8,7 +8,18 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["add_one", "convolution", "countdown", "identity", "model", "save", "simple", "tensor", "value"]
+__all__ = [
+    "add_one",
+    "constant_of_shape",
+    "convolution",
+    "countdown",
+    "identity",
+    "model",
+    "save",
+    "simple",
+    "tensor",
+    "value",
+]
 
 OPSET = 17
 IR_VERSION = 8
@@ -110,4 +121,13 @@ def countdown() -> onnx.ModelProto:
         [value("n", TensorProto.INT64, [])],
         [value("y", TensorProto.FLOAT, [])],
         [tensor("true", True, "bool"), tensor("zero", 0.0)],
+    )
+
+
+def constant_of_shape() -> onnx.ModelProto:
+    """Input shape INT64[1] → output y FP32[shape] of zeros: as large as its caller says."""
+    return model(
+        [helper.make_node("ConstantOfShape", ["shape"], ["y"], name="zeros")],
+        [value("shape", TensorProto.INT64, [1])],
+        [value("y", TensorProto.FLOAT, ["N"])],
     )

@@ -10,7 +10,7 @@ import structlog
 from ortolan.inference.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Reply, Ticket
 from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import InternalError, InvalidRequest, OrtolanError
+from ortolan_server.errors import InternalError, InvalidRequest, OrtolanError, Overloaded
 from ortolan_server.services.classification import classify
 from ortolan_server.services.parameters import check_input_parameters, classification_count, requested_timeout_s
 from ortolan_server.tensors import Signature, TensorHeader, TensorSpec, decode_contents, decode_raw, encode_raw
@@ -116,6 +116,10 @@ def stream_error(request: ModelInferRequest, error: OrtolanError) -> ModelStream
     return message
 
 
+# gRPC counts a message's bytes in an int32; names and shapes need some of them.
+_MOST_OUTPUT_BYTES = 2**31 - 2**20
+
+
 class _Output(NamedTuple):
     spec: TensorSpec
     class_count: int
@@ -160,13 +164,25 @@ class _Answer:
         else:
             try:
                 answer = self._response(outcome)
+            except OrtolanError as error:
+                answer = self._failed(error)
             except Exception:
                 log.exception("response_failed", model=self._target.model, version=self._target.version)
-                self._target.statistics.record_failure(total_s=time.monotonic() - self._started_s)
-                answer = InternalError()
+                answer = self._failed(InternalError())
         self._done(answer)
 
+    def _failed(self, error: OrtolanError) -> OrtolanError:
+        self._target.statistics.record_failure(total_s=time.monotonic() - self._started_s)
+        return error
+
     def _response(self, result: InferenceResult) -> ModelInferResponse:
+        """Raises Overloaded for outputs that no message can carry."""
+        size = sum(array.nbytes for array in result.arrays)
+        if size > _MOST_OUTPUT_BYTES:
+            raise Overloaded(
+                f"the outputs have {size} bytes together, and a gRPC message carries at most {_MOST_OUTPUT_BYTES}: "
+                "ask for fewer rows or outputs"
+            )
         started_s = time.monotonic()
         target = self._target
         response = ModelInferResponse(model_name=target.model, model_version=target.version, id=self._request_id)

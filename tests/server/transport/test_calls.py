@@ -20,6 +20,7 @@ from ortolan_client import (
     MessageTooLarge,
     NotAllowed,
     NotFound,
+    Overloaded,
 )
 from tests import models
 from tests.server.transport.conftest import ENDLESS
@@ -161,6 +162,16 @@ def test_streams_give_their_bytes_back(repository: Path) -> None:
             answers.append(answer.error_message)
             answered.release()
         assert answers == [""] * 10
+
+
+def test_outputs_that_no_message_can_carry_are_an_answer(tmp_path: Path) -> None:
+    models.save(models.constant_of_shape(), tmp_path / "zeros")
+    with running_server(tmp_path) as server, Client(server.address) as client:
+        with pytest.raises(Overloaded, match="the outputs have 2147483648 bytes together"):
+            client.infer("zeros", {"shape": np.array([1 << 29])})
+        assert client.infer("zeros", {"shape": np.array([3])})["y"].tolist() == [0, 0, 0]
+        (counts,) = client.statistics("zeros")
+        assert (counts.inference_stats.success.count, counts.inference_stats.fail.count) == (1, 1)
 
 
 def test_health_follows_models_and_contracts(client: Client) -> None:
