@@ -12,10 +12,15 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 _KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.http2.ping_timeout_ms", 2_000))
 
 
+_MAX_PORT = 65535
+
+
 def open_channel(address: str, *, max_message_bytes: int) -> grpc.Channel:
     """Connects at the first call, not now. Raises ValueError for what is no address."""
-    if "://" in address or (":" not in address.rpartition("]")[2] and not address.startswith("unix:")):
-        raise ValueError(f"an address is HOST:PORT or unix:PATH, not {address!r}")
+    if not address.startswith("unix:"):
+        host, _, port = address.rpartition(":")
+        if not host or "://" in address or not port.isdecimal() or int(port) > _MAX_PORT:
+            raise ValueError(f"an address is HOST:PORT (port at most {_MAX_PORT}) or unix:PATH, not {address!r}")
     sizes = (
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),

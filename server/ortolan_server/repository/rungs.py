@@ -7,7 +7,7 @@ from ortolan_backends.contract import Backend
 from ortolan_backends.errors import BackendError, InvalidOption
 from ortolan_backends.options import ProviderOptions, parse_options
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository.config import ModelToml
+from ortolan_server.repository.config import ChainRung, ModelToml
 
 __all__ = ["check_chain"]
 
@@ -25,9 +25,15 @@ def check_chain(config: ModelToml, catalog: Catalog, file: Path | str) -> tuple[
             backend = catalog.get(rung.provider)
             rungs.append((backend, parse_options(backend, rung.options)))
         except InvalidOption as error:
-            findings.append(f"{file}: chain[{number}]: {error}")
+            findings.append(f"{file}: chain[{number}]: {error}{_misplaced(rung)}")
         except BackendError as error:  # no such backend, or a broken package
             findings.append(f"{file}: chain[{number}].provider: {error}")
     if findings:
         raise InvalidConfig("\n".join(findings))
     return tuple(rungs)
+
+
+def _misplaced(rung: ChainRung) -> str:
+    """A hint for keys of the file itself: TOML gives what stands below [[chain]] to that rung."""
+    keys = [key for key in rung.options if key in ModelToml.model_fields]
+    return f" ({', '.join(keys)}: write it above the first [[chain]])" if keys else ""

@@ -44,3 +44,9 @@ def test_a_key_of_the_file_below_a_rung_is_taken_for_an_option(catalog: Catalog)
     config = ModelToml.model_validate({"chain": [{"provider": "cpu", "required": False}]})
     with pytest.raises(InvalidConfig, match="required"):
         check_chain(config, catalog, "model.toml")
+
+
+def test_a_key_of_the_file_below_a_rung_is_told_where_it_belongs(catalog: Catalog) -> None:
+    config = ModelToml(chain=(ChainRung.of("cpu", {"required": False}),))
+    with pytest.raises(InvalidConfig, match=r"no option required.*\(required: write it above the first "):
+        check_chain(config, catalog, "m.toml")
