@@ -258,7 +258,9 @@ class ModelMetadataResponse(_message.Message):
     name: _builtins.str
     platform: _builtins.str
     @_builtins.property
-    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those that serve, ascending."""
+
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMetadataResponse.TensorMetadata]: ...
     @_builtins.property

@@ -62,7 +62,11 @@ class MetadataService:
         signature = version.signature
         return pb.ModelMetadataResponse(
             name=version.model,
-            versions=[str(number) for number in sorted(self._manager.model(version.model).versions)],
+            versions=[
+                str(number)
+                for number, other in sorted(self._manager.model(version.model).versions.items())
+                if other.serves
+            ],
             platform=PLATFORM,
             inputs=_tensors(signature.inputs),
             outputs=_tensors(signature.outputs),
