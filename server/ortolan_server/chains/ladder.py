@@ -107,8 +107,8 @@ class Climb:
                     return self._report(opened, opened.verdict)
                 if opened:
                     opened_at = opened_at or number
-                    # A session that will not serve must not hold the memory that the next rung needs.
                     fallback = (fallback or opened) if may_degrade else None
+                del opened  # a session that will not serve must not hold the memory that the next rung needs
         except UnservableModel as error:
             return self._broken((error.reason,))
         if fallback:

@@ -1,5 +1,6 @@
 """Backends that each do one thing at the edge of ONNX Runtime; those that work are the CPU under another name."""
 
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from ortolan_backends.catalog import ENTRY_POINT_GROUP, Catalog
 from ortolan_backends.contract import Check, Outcome, Probe
 from ortolan_backends.cpu import CpuBackend
 from ortolan_backends.options import ProviderOptions, option
+from ortolan_backends.runtime.session import Session
 
 __all__ = ["CPU", "LIBRARY_LINE", "NOWHERE", "Fake", "FakeOptions", "catalog"]
 
@@ -47,6 +49,17 @@ def warn_and_refuse(session_options: Any) -> None:
 
 def contradict(session_options: Any) -> None:
     session_options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session_options.add_provider(CPU, {})
+
+
+def count_sessions(session_options: Any) -> None:
+    """Tells as a warning how many sessions are open while this one is attached."""
+    gc.collect()
+    alive = sum(isinstance(thing, Session) for thing in gc.get_objects())
+    text = f"{alive} sessions are open"
+    os.write(
+        2, f"2026-01-01 00:00:00.000000001 [W:onnxruntime:{session_options.logid}, fake:1 Count] {text}\n".encode()
+    )
     session_options.add_provider(CPU, {})
 
 
@@ -98,6 +111,7 @@ rootless = Fake("rootless", doing=refuse)
 warning = Fake("warning", doing=warn_and_refuse)
 contradicting = Fake("contradicting", doing=contradict)
 crashing = Crashing("crashing")
+counting = Fake("counting", doing=count_sessions)
 idle = Fake("idle", provider=NOWHERE, doing=lambda _session_options: None)
 
 

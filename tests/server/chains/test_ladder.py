@@ -174,3 +174,12 @@ def test_a_model_whose_nodes_all_fold_away_keeps_its_contract(registry: Registry
     assert report.assignment is not None
     assert report.assignment.nodes == ()
     assert report.verdict.state is VerdictState.KEPT
+
+
+@pytest.mark.parametrize(("otherwise", "open_sessions"), [("fail", 0), ("degrade", 1)])
+def test_a_session_that_will_not_serve_is_let_go_before_the_next(
+    otherwise: str, open_sessions: int, registry: Registry, add_one: ModelFile
+) -> None:
+    report = climb(registry, add_one, "first", "counting", provider="counting", otherwise=otherwise)
+    assert report.attempts[0].stage == "contract"
+    assert report.attempts[1].log == (f"{open_sessions} sessions are open",)
