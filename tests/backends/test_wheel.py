@@ -9,19 +9,9 @@ import pytest
 
 from ortolan_backends.errors import RuntimeConflict
 from ortolan_backends.runtime.wheel import build_info, capi_folder, installed_wheels, require_one_wheel
+from tests.distributions import publish
 
 FOLDER = "onnxruntime/__init__.py"
-
-
-def install(folder: Path, name: str, version: str, *files: str) -> None:
-    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
-    if files:
-        (info / "RECORD").write_text("".join(f"{file},,\n" for file in files), encoding="utf-8")
-    for file in files:  # since Python 3.12 a file that is not there is no file of the package
-        (folder / file).parent.mkdir(exist_ok=True)
-        (folder / file).touch()
 
 
 @pytest.fixture
@@ -46,27 +36,27 @@ def test_none_names_the_extras(site: Path) -> None:
 
 
 def test_one(site: Path) -> None:
-    install(site, "onnxruntime-gpu", "1.31.1", FOLDER)
+    publish(site, "onnxruntime-gpu", "1.31.1", FOLDER)
     assert require_one_wheel() == ("onnxruntime-gpu", "1.31.1")
 
 
 def test_packages_that_only_sound_like_it_do_not_count(site: Path) -> None:
-    install(site, "onnxruntime", "1.32.0", FOLDER)
-    install(site, "onnxruntime-extensions", "0.15.0", "onnxruntime_extensions/__init__.py")
-    install(site, "onnxruntime-ep-webgpu", "0.4.0", "onnxruntime_ep_webgpu/__init__.py")
-    install(site, "onnxruntime-ep-unlisted", "0.1.0")
-    install(site, "rapidocr-onnxruntime", "1.4.4", "rapidocr_onnxruntime/__init__.py")
+    publish(site, "onnxruntime", "1.32.0", FOLDER)
+    publish(site, "onnxruntime-extensions", "0.15.0", "onnxruntime_extensions/__init__.py")
+    publish(site, "onnxruntime-ep-webgpu", "0.4.0", "onnxruntime_ep_webgpu/__init__.py")
+    publish(site, "onnxruntime-ep-unlisted", "0.1.0")
+    publish(site, "rapidocr-onnxruntime", "1.4.4", "rapidocr_onnxruntime/__init__.py")
     assert require_one_wheel() == ("onnxruntime", "1.32.0")
 
 
 def test_an_installation_without_a_list_of_files_counts(site: Path) -> None:
-    install(site, "onnxruntime", "1.32.0")
+    publish(site, "onnxruntime", "1.32.0")
     assert installed_wheels() == {"onnxruntime": "1.32.0"}
 
 
 def test_two_are_named_with_the_line_that_mends_it(site: Path) -> None:
-    install(site, "onnxruntime", "1.32.0", FOLDER)
-    install(site, "onnxruntime_GPU", "1.31.1", FOLDER)
+    publish(site, "onnxruntime", "1.32.0", FOLDER)
+    publish(site, "onnxruntime_GPU", "1.31.1", FOLDER)
     with pytest.raises(RuntimeConflict) as caught:
         require_one_wheel()
     assert str(caught.value) == (
@@ -81,7 +71,7 @@ def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_two_wheels_refuse_the_import(tmp_path: Path) -> None:
-    install(tmp_path, "onnxruntime-other", "9.9", FOLDER)
+    publish(tmp_path, "onnxruntime-other", "9.9", FOLDER)
     paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     done = python("from ortolan_backends.runtime import ort", PYTHONPATH=paths)
     assert done.returncode == 1

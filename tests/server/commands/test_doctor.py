@@ -9,22 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from tests.distributions import publish
+
 Ortolan = Callable[..., Result]
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
 pytestmark = pytest.mark.provider
-
-
-def _publish(folder: Path, name: str, **files: str) -> None:
-    metadata = folder / f"{name.replace('-', '_')}-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
-    for file, text in files.items():
-        (metadata / {"record": "RECORD", "entry_points": "entry_points.txt"}[file]).write_text(text, encoding="utf-8")
-    for line in files.get("record", "").splitlines():
-        listed = folder / line.partition(",")[0]  # since Python 3.12 a file that is not there is no file of the package
-        listed.parent.mkdir(exist_ok=True)
-        listed.touch()
 
 
 def test_json_has_every_family_with_its_checks(ortolan: Ortolan) -> None:
@@ -85,7 +75,7 @@ def test_an_unknown_provider_is_a_usage_error(ortolan: Ortolan) -> None:
 
 
 def test_two_wheels_are_named_and_nothing_is_imported(script: Script, tmp_path: Path) -> None:
-    _publish(tmp_path, "onnxruntime-directml", record="onnxruntime/__init__.py,,\n")
+    publish(tmp_path, "onnxruntime-directml", "1.0", "onnxruntime/__init__.py")
     done = script("doctor", path=str(tmp_path))
     assert done.returncode == 1, done.stderr
     assert "onnxruntime-directml 1.0" in done.stdout
@@ -108,7 +98,7 @@ def test_no_wheel_names_the_extras_in_one_line(script: Script) -> None:
 
 
 def test_a_backend_that_cannot_be_imported_is_reported_beside_the_others(script: Script, tmp_path: Path) -> None:
-    _publish(tmp_path, "ortolan-warp", entry_points="[ortolan.backends]\nwarp = ortolan_warp_missing:BACKEND\n")
+    publish(tmp_path, "ortolan-warp", "1.0", entry_points="[ortolan.backends]\nwarp = ortolan_warp_missing:BACKEND\n")
     done = script("doctor", "--json", path=str(tmp_path))
     assert done.returncode == 0, done.stderr
     warp = next(provider for provider in json.loads(done.stdout)["providers"] if provider["name"] == "warp")
@@ -118,7 +108,7 @@ def test_a_backend_that_cannot_be_imported_is_reported_beside_the_others(script:
 
 
 def test_a_backend_whose_probe_raises_is_reported_beside_the_others(script: Script, tmp_path: Path) -> None:
-    _publish(tmp_path, "ortolan-warp", entry_points="[ortolan.backends]\nwarp = ortolan_warp:BACKEND\n")
+    publish(tmp_path, "ortolan-warp", "1.0", entry_points="[ortolan.backends]\nwarp = ortolan_warp:BACKEND\n")
     module = """
 from ortolan_backends.options import ProviderOptions
 

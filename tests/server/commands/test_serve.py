@@ -13,6 +13,7 @@ import pytest
 from ortolan_client import Client, HealthStatus
 from tests import models
 from tests.backends.third_party import ECHO, install
+from tests.distributions import publish
 from tests.serving import running_server
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
@@ -162,10 +163,7 @@ def test_a_wider_address_is_warned_of_and_takes_no_control(repository: Path) -> 
 
 @pytest.mark.parametrize("command", ["serve", "plan"])
 def test_two_wheels_are_refused_with_the_line_that_mends_it(script: Script, tmp_path: Path, command: str) -> None:
-    info = tmp_path / "onnxruntime_other-9.9.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-other\nVersion: 9.9\n")
-    (info / "RECORD").write_text("onnxruntime/__init__.py,,\n")
+    publish(tmp_path, "onnxruntime-other", "9.9", "onnxruntime/__init__.py")
     done = script(command, str(tmp_path), path=str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.startswith("ortolan: 2 ONNX Runtime wheels overwrite each other's files: ")
