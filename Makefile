@@ -31,10 +31,11 @@ acceptance: $(DEV) ## check what a user is promised, on the example models and a
 	@$(BIN)/python tests/acceptance/run.py $(ARGS)
 
 .PHONY: lint
-lint: $(DEV) ## check style, types, generated stubs and protos
+lint: $(DEV) ## check style, types, protos, and that what is generated is fresh
 	@echo "ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo "mypy" && $(BIN)/mypy
 	@echo "protos" && $(BIN)/python protos/generate.py --check && $(BIN)/buf lint protos
+	@echo "docs" && $(BIN)/python scripts/providers_page.py --check
 
 .PHONY: format
 format: $(DEV) ## format the code and mend what can be mended
@@ -43,6 +44,10 @@ format: $(DEV) ## format the code and mend what can be mended
 .PHONY: proto
 proto: $(DEV) ## generate the stubs beside the .proto files
 	@$(BIN)/python protos/generate.py
+
+.PHONY: docs
+docs: $(DEV) ## generate docs/providers.md after a change of a backend
+	@$(BIN)/python scripts/providers_page.py
 
 .PHONY: bench
 bench: $(DEV) ## measure a served model against the same model in process

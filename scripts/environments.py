@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parents[1]
 WHEELS = {
     "openvino": ("--editable", f"{ROOT}[openvino]"),
     "gpu": ("--editable", f"{ROOT}[server]", "onnxruntime-gpu>=1.31"),
+    # Plugins, each with the wheel that it accepts.
+    "ggml": ("--editable", f"{ROOT}[server]", "onnxruntime-ggml>=0.2"),
+    "qnn": ("--editable", f"{ROOT}[cpu]", "onnxruntime-qnn>=2.7"),
 }
 
 
@@ -25,7 +28,7 @@ def fresh_environment(name: str, *requirements: str) -> Path:
 def wheel_environment(wheel: str) -> Path:
     """The interpreter of `.venv-WHEEL`, which has the server and the tests beside another ONNX Runtime wheel.
 
-    WHEEL is `openvino`, or `gpu`: for a machine without a GPU, so without the CUDA libraries of the `[gpu]`
+    WHEEL is one of WHEELS; `gpu` is for a machine without a GPU, so without the CUDA libraries of the `[gpu]`
     extra, which are over a gigabyte. What an earlier call made from the same pyproject.toml is taken as it is.
     """
     python, stamp = ROOT / f".venv-{wheel}" / "bin" / "python", ROOT / f".venv-{wheel}" / "made-from"

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 
@@ -50,9 +51,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips tests marked `wheel(distribution)` beside another ONNX Runtime wheel."""
+    """Skips tests marked `wheel(distribution)` beside another ONNX Runtime wheel, `plugin(distribution)` without it."""
     for mark in item.iter_markers("wheel"):
         (wanted,) = mark.args
         installed = installed_wheels()
         if wanted not in installed:
             pytest.skip(f"needs {wanted}; here is {', '.join(installed) or 'none'}")
+    for mark in item.iter_markers("plugin"):
+        (wanted,) = mark.args
+        try:
+            distribution(wanted)
+        except PackageNotFoundError:
+            pytest.skip(f"needs {wanted}")

@@ -38,11 +38,11 @@ def probe_safely(backend: Backend) -> Probe:
     return probe
 
 
-def check_wheel(provider: str = "", library: str = "", extra: str = "") -> Check:
+def check_wheel(provider: str = "", library: str = "", requirement: str = "") -> Check:
     """Whether one ONNX Runtime wheel is installed and, if `library` is named, has that provider library.
 
-    `library` is the middle of its file's name (`cuda` in `libonnxruntime_providers_cuda.so`), `extra` the extra of
-    ours that brings a wheel with it.
+    `library` is the middle of its file's name (`cuda` in `libonnxruntime_providers_cuda.so`), `requirement` what to
+    give pip for a wheel that has it.
     """
     try:
         name, version = require_one_wheel()
@@ -55,7 +55,7 @@ def check_wheel(provider: str = "", library: str = "", extra: str = "") -> Check
     folder = capi_folder()
     if folder is not None and (folder / _library_file(library)).is_file():
         return ok("wheel", f"{found} has {provider}")
-    mend = f"pip uninstall -y {name} && pip install 'ortolan[{extra}]'"
+    mend = f"pip uninstall -y {name} && pip install {requirement}"
     return failed("wheel", f"{found} has no {provider}", mend)
 
 

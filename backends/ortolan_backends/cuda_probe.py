@@ -20,7 +20,7 @@ from ortolan_backends.runtime.libraries import (
 )
 from ortolan_backends.runtime.wheel import build_info, capi_folder, installed_wheels
 
-__all__ = ["judge_driver", "judge_libraries", "optional_libraries", "probe_cuda"]
+__all__ = ["judge_driver", "judge_libraries", "judge_version", "opening_failed", "optional_libraries", "probe_cuda"]
 
 _SUPPORTED_CUDA = (12, 13)
 _INSTALL_ALL = "pip install 'ortolan[gpu]'"
@@ -49,7 +49,7 @@ _INIT_MENDS = {
 
 
 def probe_cuda(provider: str) -> Probe:
-    wheel = check_wheel(provider, "cuda", "gpu")
+    wheel = check_wheel(provider, "cuda", "'ortolan[gpu]'")
     if wheel.outcome is Outcome.FAILED:
         later = ("CUDA version", "libraries", CUDA_DRIVER, *_DRIVER_CHECKS, "session")
         return Probe((wheel, *skipped(later, wheel.finding)))
@@ -58,7 +58,7 @@ def probe_cuda(provider: str) -> Probe:
     driver = look_at_driver()
     checks = [
         wheel,
-        _judge_version(cuda_version, cuda_major),
+        judge_version(cuda_version, cuda_major),
         *_libraries(cuda_major),
         *judge_driver(driver, cuda_major),
     ]
@@ -72,7 +72,7 @@ def probe_cuda(provider: str) -> Probe:
     return Probe(tuple(checks), _devices(driver), _versions(cuda_version, driver))
 
 
-def _judge_version(cuda_version: str, cuda_major: int) -> Check:
+def judge_version(cuda_version: str, cuda_major: int) -> Check:
     finding = f"the wheel is built for CUDA {cuda_version}" if cuda_major else "the wheel does not say for which CUDA"
     if cuda_major in _SUPPORTED_CUDA:
         return ok("CUDA version", finding)
@@ -108,10 +108,10 @@ def judge_libraries(found: Iterable[LibraryFinding], cuda_major: int) -> tuple[C
             continue
         mend = f"pip install '{requirement}', or {_INSTALL_ALL} for all of them" if requirement else "install it"
         if library.name in optional:
-            finding = f"{_opening_failed(library.name, library.error)}; operators that need it do not run on CUDA"
+            finding = f"{opening_failed(library.name, library.error)}; operators that need it do not run on CUDA"
             checks.append(Check(library.name, Outcome.DEGRADED, finding, mend))
         else:
-            checks.append(failed(library.name, _opening_failed(library.name, library.error), mend))
+            checks.append(failed(library.name, opening_failed(library.name, library.error), mend))
     return tuple(checks)
 
 
@@ -123,7 +123,7 @@ def judge_driver(driver: DriverFinding, cuda_major: int) -> tuple[Check, ...]:
         crash = f"asking the driver {driver.crash}"
         return failed(CUDA_DRIVER, crash, "`nvidia-smi` must work first"), *skipped(_DRIVER_CHECKS, crash)
     if driver.load_error:
-        finding = _opening_failed(CUDA_DRIVER, driver.load_error)
+        finding = opening_failed(CUDA_DRIVER, driver.load_error)
         mend = f"{install}; in a container start it with the NVIDIA runtime (`docker run --gpus all`)"
         return failed(CUDA_DRIVER, finding, mend), *skipped(_DRIVER_CHECKS, "there is no driver")
     return (
@@ -134,7 +134,7 @@ def judge_driver(driver: DriverFinding, cuda_major: int) -> tuple[Check, ...]:
     )
 
 
-def _opening_failed(library: str, error: str) -> str:
+def opening_failed(library: str, error: str) -> str:
     """The linker's text names the library that is missing, which may be one that `library` needs."""
     missing = error.removesuffix(_NOT_FOUND)
     if missing == library:

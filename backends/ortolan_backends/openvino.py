@@ -158,7 +158,7 @@ class OpenVinoBackend:
     options: type[ProviderOptions] = OpenVinoOptions
 
     def probe(self) -> Probe:
-        wheel = check_wheel(_PROVIDER, "openvino", "openvino")
+        wheel = check_wheel(_PROVIDER, "openvino", "'ortolan[openvino]'")
         folder = capi_folder()
         if wheel.outcome is Outcome.FAILED or folder is None:
             return Probe((wheel, *skipped(["devices", "session"], wheel.finding)))

@@ -17,6 +17,7 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from ortolan_backends.errors import InvalidOption
+from ortolan_backends.forbidden_keys import FORBIDDEN_KEYS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -24,25 +25,6 @@ if TYPE_CHECKING:
     from ortolan_backends.contract import Backend
 
 __all__ = ["FORBIDDEN_KEYS", "OptionDoc", "ProviderOptions", "Size", "describe", "encode", "option", "parse_options"]
-
-_POINTER = "it takes a pointer"
-_CODE = "it loads code"
-
-FORBIDDEN_KEYS: Mapping[str, str] = {
-    "backend_path": _CODE,
-    "context": _POINTER,
-    "gpu_external_alloc": _POINTER,
-    "gpu_external_empty_cache": _POINTER,
-    "gpu_external_free": _POINTER,
-    "has_user_compute_stream": _POINTER,
-    "op_packages": _CODE,
-    "trt_engine_decryption_lib_path": _CODE,
-    "trt_external_data_bytestream": _POINTER,
-    "trt_extra_plugin_lib_paths": _CODE,
-    "trt_onnx_bytestream": _POINTER,
-    "user_compute_stream": _POINTER,
-}
-"""ONNX Runtime's keys that no schema may have, and why. They would hand the process to whoever writes them."""
 
 _UNIT_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(" + "|".join(_UNIT_BYTES) + r")")

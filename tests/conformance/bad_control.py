@@ -108,7 +108,7 @@ ASSIGNMENTS = (
         "an unknown provider",
         _ours("ListProviders", ours.ListProvidersRequest(names=["tpu"])),
         INVALID,
-        "no provider 'tpu'; known: cpu",
+        "no provider 'tpu'; known: coreml",
     ),
 )
 
@@ -116,7 +116,10 @@ PLANS = (
     BadRequest("plan an unknown model", _plan(model="nobody"), NOT_FOUND, "no model 'nobody'"),
     BadRequest("plan an unknown version", _plan(version="9"), NOT_FOUND, "no version 9"),
     BadRequest(
-        "plan on an unknown provider", _plan(ours.Rung(provider="tpu")), INVALID, "no provider 'tpu'; known: cpu"
+        "plan on an unknown provider",
+        _plan(ours.Rung(provider="tpu")),
+        INVALID,
+        "no provider 'tpu'; known: coreml",
     ),
     BadRequest("plan on a provider without a name", _plan(ours.Rung()), INVALID, r"chain\[1\] names no provider"),
     BadRequest("plan with an unknown option", _plan(_cpu(warp="9")), INVALID, "no option warp; it has"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ortolan_backends.runtime.child import ask, respond
-from ortolan_backends.runtime.preload import preload_cuda
+from ortolan_backends.runtime.preload import preload_cuda, preload_tensorrt
 
 __all__ = ["LibraryFinding", "NotElfError", "look_for", "needed_libraries", "pip_requirement"]
 
@@ -141,6 +141,8 @@ def pip_requirement(library: str, cuda_major: int) -> str:
 def _open_all(names: list[str]) -> Mapping[str, Any]:
     """The child's side: path and error by name."""
     preload_cuda()
+    if any(name.startswith("libnvinfer") for name in names):
+        preload_tensorrt()
     return {name: _open(name) for name in names}
 
 

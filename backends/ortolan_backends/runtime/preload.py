@@ -1,10 +1,16 @@
-"""CUDA libraries from pip packages."""
+"""Libraries of CUDA and TensorRT from pip packages."""
 
+import ctypes
 import io
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
-__all__ = ["preload_cuda"]
+__all__ = ["preload_cuda", "preload_tensorrt", "tensorrt_folder"]
+
+# In the order in which they need each other.
+_TENSORRT = ("libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10")
 
 
 @cache
@@ -19,3 +25,26 @@ def preload_cuda() -> None:
     if getattr(onnxruntime, "cuda_version", ""):
         with redirect_stdout(io.StringIO()):  # it prints what it did not find
             onnxruntime.preload_dlls()
+
+
+@cache
+def preload_tensorrt() -> None:
+    """Loads the libraries of the package `tensorrt-cu13` or `tensorrt-cu12` into this process, after those of CUDA.
+
+    As `preload_cuda`: what is missing is passed over.
+    """
+    preload_cuda()
+    folder = tensorrt_folder()
+    if folder is None:
+        return
+    for name in _TENSORRT:
+        with suppress(OSError):
+            ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+
+
+def tensorrt_folder() -> Path | None:
+    """Where the package keeps its libraries; None without it."""
+    spec = find_spec("tensorrt_libs")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0])

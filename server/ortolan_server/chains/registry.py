@@ -12,6 +12,7 @@ from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Chain, ChainReport, Climb, Rung
+from ortolan_server.chains.mixes import refuse_mixes
 from ortolan_server.repository import ModelToml, Require
 from ortolan_server.repository.config import DEFAULT_NODE_SHARE
 from ortolan_server.repository.rungs import check_chain
@@ -57,6 +58,8 @@ class Registry:
     def compose(self, config: ModelToml, where: str) -> Chain:
         """The chain of a model's configuration; `where` names its file in errors. Raises InvalidConfig."""
         checked = check_chain(config, self._catalog, where)
+        names = [(rung.provider, backend.provider) for rung, (backend, _) in zip(config.chain, checked, strict=True)]
+        refuse_mixes(names, where)
         rungs = tuple(
             Rung(rung.provider, _as_text(rung.options), OpenRung(backend, options))
             for rung, (backend, options) in zip(config.chain, checked, strict=True)

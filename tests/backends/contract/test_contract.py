@@ -15,7 +15,21 @@ from ortolan_backends.options import FORBIDDEN_KEYS, OptionDoc, describe, encode
 from ortolan_backends.runtime.ort import onnxruntime
 
 CATALOG = Catalog.from_entry_points()
-OURS = {"cpu", "cuda", "openvino"}
+OURS = {
+    "coreml",
+    "cpu",
+    "cuda",
+    "directml",
+    "ggml",
+    "migraphx",
+    "nnapi",
+    "openvino",
+    "qnn",
+    "tensorrt",
+    "tensorrt_rtx",
+    "webgpu",
+    "xnnpack",
+}
 TYPES = {"integer", "number", "boolean", "text", "size", "table"}
 # Of the wrong type for each.
 STRANGERS: dict[str, tuple[object, ...]] = {

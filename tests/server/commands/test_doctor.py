@@ -71,7 +71,7 @@ def test_options_are_described(ortolan: Ortolan) -> None:
 def test_an_unknown_provider_is_a_usage_error(ortolan: Ortolan) -> None:
     result = ortolan("doctor", "warp_drive")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("ortolan: no provider 'warp_drive'; known: cpu, cuda, openvino")
+    assert result.stderr.startswith("ortolan: no provider 'warp_drive'; known: coreml, cpu, cuda, ")
 
 
 def test_two_wheels_are_named_and_nothing_is_imported(script: Script, tmp_path: Path) -> None:
