@@ -34,11 +34,6 @@ class State(StrEnum):
         """Whether new inferences are taken."""
         return self in (State.READY, State.DEGRADED)
 
-    @property
-    def final(self) -> bool:
-        """Whether this is the end of this version object."""
-        return not TRANSITIONS[self]
-
 
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
