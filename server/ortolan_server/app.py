@@ -20,6 +20,7 @@ from ortolan_server.services.reflection import HostFacts, ReflectionService
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import Settings
+from ortolan_server.transport.certificates import Certificate
 from ortolan_server.transport.health import Health
 from ortolan_server.transport.pools import CallPool
 from ortolan_server.transport.server import GrpcServer
@@ -29,6 +30,14 @@ __all__ = ["App"]
 log = structlog.get_logger()
 
 _HEALTH_THREADS = 8
+# What protects a server that others can reach, by `Settings.tls`.
+_MISSING = {
+    "off": "anyone who reaches this address can use the models and read what others send: there is no TLS "
+    "(--tls-cert and --tls-key encrypt; --tls-client-ca lets in only clients with a certificate)",
+    "tls": "anyone who reaches this address can use the models: what is sent is encrypted, but clients need no "
+    "certificate (--tls-client-ca lets in only clients that have one)",
+    "mtls": "",
+}
 
 
 class App:
@@ -56,16 +65,18 @@ class App:
     def start(self) -> str:
         """Listens; no model serves yet. Returns the address. Raises InvalidConfig."""
         address = self._server.start()
-        if not self._settings.is_loopback:
-            log.warning(
-                "listening_beyond_loopback",
-                address=address,
-                text="anyone who reaches this address can use the models: there is no TLS and no authentication",
-            )
-        log.info("server_listening", address=address)
+        missing = _MISSING[self._settings.tls]
+        if missing and not self._settings.is_loopback:
+            log.warning("listening_beyond_loopback", address=address, text=missing)
+        log.info("server_listening", address=address, tls=self._settings.tls)
         self.manager.subscribe(_log_change)
         self._health.follow()
         return address
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The one that new connections get, once it listens; None without TLS."""
+        return self._server.certificates.certificate if self._server.certificates else None
 
     def load(self) -> None:
         """Loads every model; ends early when the server stops."""

@@ -1,9 +1,10 @@
 """The server's settings. They come from the command line, which alone reads it and the environment."""
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ortolan_server.addresses import parse_address
 from ortolan_server.errors import InvalidConfig
@@ -39,6 +40,19 @@ class Settings(BaseModel):
         default="127.0.0.1:8001",
         title="--grpc-address",
         description="Where to listen: host:port, [ipv6]:port or unix:/path; port 0 lets the system choose.",
+    )
+    tls_cert: Path | None = Field(
+        default=None,
+        title="--tls-cert",
+        description="PEM file with the server's certificate, and those between it and its authority. Switches TLS on.",
+    )
+    tls_key: Path | None = Field(
+        default=None, title="--tls-key", description="PEM file with the private key of --tls-cert, not encrypted."
+    )
+    tls_client_ca: Path | None = Field(
+        default=None,
+        title="--tls-client-ca",
+        description="PEM file of authorities: every client must show a certificate signed by one of them.",
     )
     max_message_bytes: _Size = Field(
         default=256 * 2**20,
@@ -97,6 +111,16 @@ class Settings(BaseModel):
         default=False, title="--ready-when-empty", description="Count a server without models as serving."
     )
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_cert and not self.tls_key:
+            raise ValueError("--tls-cert needs --tls-key, the file with its private key")
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("--tls-key needs --tls-cert, the file with its certificate")
+        if self.tls_client_ca and not self.tls_cert:
+            raise ValueError("--tls-client-ca needs --tls-cert and --tls-key: without TLS clients show no certificate")
+        return self
+
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:
         """Raises InvalidConfig with one line for each wrong value, naming its flag and what is allowed."""
@@ -109,6 +133,13 @@ class Settings(BaseModel):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return parse_address(self.grpc_address).is_loopback
+
+    @property
+    def tls(self) -> Literal["off", "tls", "mtls"]:
+        """`mtls`: clients must show a certificate too."""
+        if not self.tls_cert:
+            return "off"
+        return "mtls" if self.tls_client_ca else "tls"
 
     @property
     def control_allowed(self) -> bool:

@@ -46,6 +46,7 @@ class CannedServer:
     """
 
     max_message_bytes: int = 4 * 1024 * 1024
+    credentials: grpc.ServerCredentials | None = None
     assignments: list[reflection.Assignment] = field(default_factory=list)
     summaries: list[reflection.AssignmentSummary] = field(default_factory=list)
     changes: queue.SimpleQueue[reflection.AssignmentSummary | None] = field(default_factory=queue.SimpleQueue)
@@ -66,7 +67,11 @@ class CannedServer:
                 ),
             )
         )
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        if self.credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", self.credentials)
+        self.address = f"127.0.0.1:{port}"
 
     def __enter__(self) -> Self:
         self.answering.set()

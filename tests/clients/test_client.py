@@ -30,6 +30,7 @@ def test_public_names_are_pinned() -> None:
         "OrtolanClientError",
         "Overloaded",
         "ServerError",
+        "Tls",
         "Unavailable",
     ]
     assert all(hasattr(ortolan_client, name) for name in ortolan_client.__all__)

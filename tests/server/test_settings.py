@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -8,6 +10,9 @@ from ortolan_server.settings import Settings
 def test_defaults() -> None:
     assert Settings().model_dump() == {
         "grpc_address": "127.0.0.1:8001",
+        "tls_cert": None,
+        "tls_key": None,
+        "tls_client_ca": None,
         "max_message_bytes": 256 * 1024 * 1024,
         "default_deadline_s": 60.0,
         "drain_timeout_s": 30.0,
@@ -104,6 +109,33 @@ def test_a_wrong_value_names_its_flag(values: dict[str, object], lines: list[str
     with pytest.raises(InvalidConfig) as raised:
         Settings.parse(values)
     assert str(raised.value).splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"tls_cert"}, "settings: --tls-cert needs --tls-key, the file with its private key"),
+        ({"tls_key"}, "settings: --tls-key needs --tls-cert, the file with its certificate"),
+        ({"tls_key", "tls_client_ca"}, "settings: --tls-key needs --tls-cert, the file with its certificate"),
+        (
+            {"tls_client_ca"},
+            "settings: --tls-client-ca needs --tls-cert and --tls-key: without TLS clients show no certificate",
+        ),
+    ],
+)
+def test_the_files_of_tls_go_together(given: set[str], line: str) -> None:
+    with pytest.raises(InvalidConfig) as raised:
+        Settings.parse({name: Path(name) for name in given})
+    assert str(raised.value) == line
+
+
+@pytest.mark.parametrize(
+    ("given", "tls"),
+    [(set(), "off"), ({"tls_cert", "tls_key"}, "tls"), ({"tls_cert", "tls_key", "tls_client_ca"}, "mtls")],
+)
+def test_control_stays_on_loopback_whatever_tls_says(given: set[str], tls: str) -> None:
+    settings = Settings.parse({"grpc_address": "10.0.0.7:1", **{name: Path(name) for name in given}})
+    assert (settings.tls, settings.control_allowed) == (tls, False)
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -18,6 +18,7 @@ from ortolan_client._errors import (
 )
 from ortolan_client._health import HealthStatus
 from ortolan_client._stream import InferStream
+from ortolan_client._tls import Tls
 
 __all__ = [
     "BadAnswer",
@@ -35,5 +36,6 @@ __all__ = [
     "OrtolanClientError",
     "Overloaded",
     "ServerError",
+    "Tls",
     "Unavailable",
 ]

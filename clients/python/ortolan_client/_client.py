@@ -15,6 +15,7 @@ from ortolan_client._errors import InvalidInput, from_rpc_error
 from ortolan_client._health import HealthStatus, health_check
 from ortolan_client._messages import infer_request, output_arrays
 from ortolan_client._stream import InferStream
+from ortolan_client._tls import Tls
 
 __all__ = ["Client"]
 
@@ -29,7 +30,8 @@ class Client:
             print(client.assignment("digits").serving_provider)
 
     `address` is HOST:PORT or unix:PATH. Every call has a deadline: `timeout_s`, or the one given to the call.
-    `max_message_bytes` bounds messages both ways on this side; the server has a limit of its own.
+    `max_message_bytes` bounds messages both ways on this side; the server has a limit of its own. `tls` None: what
+    is sent can be read on the way; see `Tls`.
 
     Tensors are numpy arrays. In: every numeric type of the protocol, BF16 as `ml_dtypes.bfloat16` or as uint16 bit
     patterns (then the model's metadata is asked for once, to tell it from UINT16), BYTES as arrays of str or bytes.
@@ -40,12 +42,18 @@ class Client:
     """
 
     def __init__(
-        self, address: str = "127.0.0.1:8001", *, timeout_s: float = 60.0, max_message_bytes: int = MAX_MESSAGE_BYTES
+        self,
+        address: str = "127.0.0.1:8001",
+        *,
+        timeout_s: float = 60.0,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        tls: Tls | None = None,
     ) -> None:
         self.address = address
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
-        self._channel = open_channel(address, max_message_bytes=max_message_bytes)
+        self.tls = tls
+        self._channel = open_channel(address, max_message_bytes=max_message_bytes, tls=tls)
         self._inference = inference_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(self._channel)
         self._datatypes: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -115,6 +123,7 @@ class Client:
             inputs,
             encode,
             model,
+            self.tls,
         )
 
     def _declared(self, model: str, version: str) -> Mapping[str, str]:
@@ -177,7 +186,7 @@ class Client:
         try:
             return health_check(self._channel, service, self.timeout_s)
         except grpc.RpcError as error:
-            raise from_rpc_error(error, service) from error
+            raise from_rpc_error(error, service, self.tls) from error
 
     def server(self) -> provider_reflection_pb2.GetServerResponse:
         """Versions, host and limits of the server."""
@@ -210,7 +219,7 @@ class Client:
             for message in call:
                 yield message.assignment
         except grpc.RpcError as error:
-            raise from_rpc_error(error, model) from error
+            raise from_rpc_error(error, model, self.tls) from error
         finally:
             call.cancel()
 
@@ -242,4 +251,4 @@ class Client:
         try:
             return method(request, timeout=self._deadline(timeout_s))
         except grpc.RpcError as error:
-            raise from_rpc_error(error, model) from error
+            raise from_rpc_error(error, model, self.tls) from error

@@ -3,7 +3,8 @@
     OrtolanClientError
     ├── InvalidInput           what was sent does not fit the model, or cannot be carried at all
     ├── NotFound               no such model, version or service
-    ├── Unavailable            no server there, or a known model that does not serve now: the text says which
+    ├── Unavailable            no server there, no TLS connection to it, or a known model that does not serve now: the
+    │                          text says which
     ├── Overloaded             the server refuses more work: try again later
     │   └── MessageTooLarge    over a size limit: trying again does not help
     ├── DeadlineExceeded       no answer within `timeout_s`
@@ -19,6 +20,8 @@ Each has `code` (gRPC's name, e.g. "NOT_FOUND"), `message` (the server's words w
 """
 
 import grpc
+
+from ortolan_client._tls import Tls, explain
 
 __all__ = [
     "BadAnswer",
@@ -57,7 +60,7 @@ class NotFound(OrtolanClientError):
 
 
 class Unavailable(OrtolanClientError):
-    """No server there, or a known model that does not serve now: the text says which."""
+    """No server there, no TLS connection to it, or a known model that does not serve now: the text says which."""
 
 
 class Overloaded(OrtolanClientError):
@@ -122,9 +125,14 @@ _TOO_LARGE = "larger than max"
 _SERVER_FLAG = "--max-message-size"
 
 
-def from_rpc_error(error: grpc.RpcError, model: str) -> OrtolanClientError:
-    """The counterpart of an error of gRPC; codes without a class of their own become `ServerError`."""
+def from_rpc_error(error: grpc.RpcError, model: str, tls: Tls | None = None) -> OrtolanClientError:
+    """The counterpart of an error of gRPC; codes without a class of their own become `ServerError`.
+
+    `tls` is that of the channel: what a failed connection means depends on it.
+    """
     code, message = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        message = explain(message, tls)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
         return MessageTooLarge(_with_limit(message), code=code.name, model=model)
     return _CLASSES.get(code, ServerError)(message, code=code.name, model=model)

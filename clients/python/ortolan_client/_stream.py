@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ortolan.inference import inference_pb2
 from ortolan_client._errors import InferError, from_rpc_error
 from ortolan_client._messages import output_arrays
+from ortolan_client._tls import Tls
 
 __all__ = ["InferStream"]
 
@@ -33,10 +34,12 @@ class InferStream(Iterator[dict[str, NDArray[Any]]]):
         inputs: Iterable[Mapping[str, ArrayLike]],
         encode: Callable[[int, Mapping[str, ArrayLike]], inference_pb2.ModelInferRequest],
         model: str,
+        tls: Tls | None = None,
     ) -> None:
         self._inputs = inputs
         self._encode = encode
         self._model = model
+        self._tls = tls
         self._answered = 0
         self._inputs_error: Exception | None = None
         self._call = start(self._requests())
@@ -55,7 +58,7 @@ class InferStream(Iterator[dict[str, NDArray[Any]]]):
             self._raise_inputs_error()
             raise
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self._model) from error
+            raise from_rpc_error(error, self._model, self._tls) from error
         index = self._answered
         self._answered += 1
         if message.error_message:

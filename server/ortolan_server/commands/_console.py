@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 
-from ortolan_client import Client, OrtolanClientError
+from ortolan_client import Client, OrtolanClientError, Tls
 
 __all__ = [
     "BROKEN",
@@ -55,10 +55,10 @@ def reported_errors(address: str) -> Iterator[None]:
         raise typer.Exit(FAILURE) from error
 
 
-def connect(address: str, timeout_s: float) -> Client:
-    """A client; what is no address is a usage error."""
+def connect(address: str, timeout_s: float, tls: Tls | None = None) -> Client:
+    """A client; what is no address, and a PEM file that cannot be used, is a usage error."""
     try:
-        return Client(address, timeout_s=timeout_s)
+        return Client(address, timeout_s=timeout_s, tls=tls)
     except ValueError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from error

@@ -23,6 +23,7 @@ from ortolan_server.commands._tensor_files import (
     read_npy,
     write_npy,
 )
+from ortolan_server.commands._tls import TlsCa, TlsCert, TlsKey, TlsOn, TlsServerName, tls_of
 
 __all__ = ["infer"]
 
@@ -48,6 +49,11 @@ def infer(  # noqa: PLR0913 (the options of the command)
     version: Annotated[str, typer.Option(help="Version; without it the one that serves by default.")] = "",
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every element of every output.")] = False,
+    tls: TlsOn = False,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_server_name: TlsServerName = "",
 ) -> None:
     """Run a model once, and say what came out, how long it took, and which provider served it.
 
@@ -61,7 +67,8 @@ def infer(  # noqa: PLR0913 (the options of the command)
 
     Exit codes: 0 fine, 1 the server refused or cannot be reached, 2 usage.
     """
-    with connect(address, timeout_s) as client, reported_errors(address):
+    security = tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name)
+    with connect(address, timeout_s, security) as client, reported_errors(address):
         metadata = client.metadata(model, version)
         try:
             feeds = _read_inputs(named(inputs, "--input"))

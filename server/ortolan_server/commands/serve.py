@@ -1,7 +1,6 @@
 """`ortolan serve`: load a repository and answer until told to stop."""
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -14,7 +13,8 @@ import typer
 from ortolan_backends.errors import BackendError
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.app import App
-from ortolan_server.commands._console import BROKEN, FAILURE, answers, complain
+from ortolan_server.commands._console import BROKEN, FAILURE, complain
+from ortolan_server.commands._what_to_try import say_what_to_try
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import Repository
 from ortolan_server.settings import Settings
@@ -38,6 +38,9 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         Path, typer.Argument(help="A repository (`<model>/<version>/model.onnx`), one model's folder, or a .onnx file.")
     ],
     grpc_address: Annotated[str, _flag("grpc_address")] = _DEFAULTS.grpc_address,
+    tls_cert: Annotated[Path | None, _flag("tls_cert")] = _DEFAULTS.tls_cert,
+    tls_key: Annotated[Path | None, _flag("tls_key")] = _DEFAULTS.tls_key,
+    tls_client_ca: Annotated[Path | None, _flag("tls_client_ca")] = _DEFAULTS.tls_client_ca,
     max_message_size: Annotated[str, _flag("max_message_bytes")] = "256MiB",
     default_deadline: Annotated[str, _flag("default_deadline_s")] = "60s",
     drain_timeout: Annotated[str, _flag("drain_timeout_s")] = "30s",
@@ -63,10 +66,14 @@ def serve(  # noqa: PLR0913 - one parameter a flag
 
     - `ortolan serve models/`
     - `ortolan serve resnet.onnx --grpc-address 0.0.0.0:8001`
+    - `ortolan serve models/ --grpc-address 0.0.0.0:8001 --tls-cert server.pem --tls-key server.key`
     - `ortolan serve models/ --allow-degraded` on a laptop without the GPU
     """
     values: dict[str, object] = {
         "grpc_address": grpc_address,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
         "max_message_bytes": max_message_size,
         "default_deadline_s": default_deadline,
         "drain_timeout_s": drain_timeout,
@@ -131,7 +138,7 @@ def _load(app: App, address: str, stop: threading.Event, settings: Settings, bro
         broken += models
         stop.set()
     elif not stop.is_set():
-        _say_what_to_try(address, app)
+        say_what_to_try(address, app, settings)
 
 
 def _on_signals(stop: threading.Event) -> None:
@@ -145,26 +152,3 @@ def _on_signals(stop: threading.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-
-
-def _say_what_to_try(address: str, app: App) -> None:
-    """A few lines that work when pasted, on a terminal or not: whoever starts it by hand reads them."""
-    serving = [model.entry.name for model in app.manager.models if model.serving]
-    console = answers()
-    console.print(f"\n[bold]Ortolan serves {len(serving)} of {len(list(app.manager.models))} models on {address}[/]\n")
-    # make runs us from an environment that the reader's shell need not know.
-    ortolan = "ortolan" if shutil.which("ortolan") else os.path.relpath(sys.argv[0])
-    lines = [(f"{ortolan} status {address}", "models, verdicts, providers")]
-    if serving:
-        lines.append((f"{ortolan} infer {address} {serving[0]} --random", "one inference"))
-    reflection = "ortolan.v1.ProviderReflection"
-    lines += [
-        (f"grpcurl -plaintext {address} list", "the services"),
-        (f"grpcurl -plaintext {address} {reflection}/ListAssignments", "where each model runs"),
-    ]
-    if serving:
-        body = f'{{"model": "{serving[0]}"}}'
-        lines.append((f"grpcurl -plaintext -d '{body}' {address} {reflection}/GetAssignment", "node by node"))
-    for command, meaning in lines:
-        console.print(f"  [dim]# {meaning}[/]\n  {command}", soft_wrap=True)
-    console.print()

@@ -20,17 +20,23 @@ from ortolan_server.commands._console import (
     reported_errors,
 )
 from ortolan_server.commands._render import render_assignment, render_summaries
+from ortolan_server.commands._tls import TlsCa, TlsCert, TlsKey, TlsOn, TlsServerName, tls_of
 
 __all__ = ["status"]
 
 
-def status(
+def status(  # noqa: PLR0913 (the options of the command)
     address: Annotated[str, typer.Argument(help="HOST:PORT of the server.")] = "127.0.0.1:8001",
     model: Annotated[str, typer.Argument(help="Show one model in full.", show_default=False)] = "",
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show every change.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one line a change.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for an answer.")] = 10.0,
+    tls: TlsOn = False,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_server_name: TlsServerName = "",
 ) -> None:
     """Which models a server has, which provider serves each, and whether its contract is kept.
 
@@ -46,7 +52,8 @@ def status(
 
     Exit codes: 0 every model serves; 1 no answer, or a model failed to load; 3 a contract is broken.
     """
-    with connect(address, timeout_s) as client, reported_errors(address):
+    security = tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name)
+    with connect(address, timeout_s, security) as client, reported_errors(address):
         if watch:
             _follow(client, model, as_json=as_json)
         elif model:

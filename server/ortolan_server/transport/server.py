@@ -15,6 +15,7 @@ from ortolan_server.services.reflection import ReflectionService
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import Settings
+from ortolan_server.transport.certificates import TlsFiles
 from ortolan_server.transport.health import Health
 from ortolan_server.transport.inference import StreamInfer, UnaryInfer
 from ortolan_server.transport.pools import ByteBudget, CallPool
@@ -28,6 +29,7 @@ from ortolan_server.transport.routes import (
     serialize,
     slow_handlers,
 )
+from ortolan_server.transport.tls import ServerCertificates
 from ortolan_server.transport.watching import WatchAssignments
 
 __all__ = ["GrpcServer"]
@@ -103,13 +105,19 @@ class GrpcServer:
             **dict.fromkeys(looking_up, (looking, "{} reflection streams are open, the most this server takes")),
         }
         self._router = Router(handlers, bounded)
+        self.certificates = _certificates(settings)
+        """None without TLS."""
         self._server = self._build()
 
     def start(self) -> str:
         """Binds and serves. Returns the address with the port that was really taken. Raises InvalidConfig."""
         address = self._settings.grpc_address
+        credentials = self.certificates.credentials() if self.certificates else None
         try:
-            port = self._server.add_insecure_port(address)
+            if credentials:
+                port = self._server.add_secure_port(address, credentials)
+            else:
+                port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise InvalidConfig(f"cannot listen on {address}: it is in use or not an address of this host") from error
         self._server.start()
@@ -152,6 +160,12 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         channelz.add_channelz_servicer(server)
         return server
+
+
+def _certificates(settings: Settings) -> ServerCertificates | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return ServerCertificates(TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:

@@ -1,0 +1,41 @@
+"""What a server says of itself when it starts."""
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.app import App
+from ortolan_server.repository import Repository
+from ortolan_server.settings import Settings
+from tests.certificates import Chains
+
+BEYOND = "0.0.0.0:0"
+LOOPBACK = "127.0.0.1:0"
+
+
+@pytest.mark.parametrize(
+    ("address", "tls", "warning"),
+    [
+        (LOOPBACK, "off", ""),
+        (LOOPBACK, "tls", ""),
+        (BEYOND, "off", "there is no TLS (--tls-cert and --tls-key encrypt; --tls-client-ca lets in only"),
+        (BEYOND, "tls", "what is sent is encrypted, but clients need no certificate (--tls-client-ca lets in"),
+        (BEYOND, "mtls", ""),
+    ],
+)
+def test_who_listens_wide_is_told_what_is_missing(  # noqa: PLR0913 - the table and what it needs
+    address: str, tls: str, warning: str, chains: Chains, runtime_log: RuntimeLog, tmp_path: Path
+) -> None:
+    files = {"tls_cert": chains.right.cert, "tls_key": chains.right.key, "tls_client_ca": chains.client_ca}
+    given = {"off": 0, "tls": 2, "mtls": 3}[tls]
+    settings = Settings.parse({"grpc_address": address, **dict(list(files.items())[:given])})
+    app = App(settings, Repository.scan(tmp_path, allow_empty=True), runtime_log)
+    with capture_logs() as events:
+        app.start()
+        app.stop()
+    warnings = [event["text"] for event in events if event["event"] == "listening_beyond_loopback"]
+    assert len(warnings) == (1 if warning else 0)
+    assert all(warning in text for text in warnings)
+    assert [event["tls"] for event in events if event["event"] == "server_listening"] == [tls]
