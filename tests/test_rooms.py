@@ -18,7 +18,7 @@ LAYERS = (
     {"chains", "engine"},
     {"lifecycle"},
     {"services"},
-    {"transport"},
+    {"bench", "transport"},
     {"app"},
     {"commands"},
 )

@@ -10,35 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortolan.inference import inference_pb2 as pb
+from ortolan_server.tensors.npy import read_npy
+from ortolan_server.tensors.random_values import random_array
 
 __all__ = ["float_values", "json_values", "named", "preview", "random_tensor", "read_npy", "text_values", "write_npy"]
 
 _PREVIEWED = 6
-_MOST_RANDOM_ELEMENTS = 1 << 28
-_INTEGERS = {
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-}
-_FLOATS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
-_WORDS = ("ortolan", "bunting", "sings", "at", "dawn")
-_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"  # how a .npy file begins, and a .npz
-
-
-def read_npy(path: Path) -> NDArray[Any]:
-    """Raises ValueError for what is no .npy file of plain values, OSError where it cannot be read."""
-    with path.open("rb") as file:
-        if not file.read(len(_NPY)).startswith((_NPY, _ZIP)):
-            raise ValueError("is not a .npy file; save the array with numpy.save")
-    array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise ValueError("holds several arrays (.npz); save one with numpy.save")  # noqa: TRY004 (a bad file)
-    return array
 
 
 def write_npy(path: Path, array: NDArray[Any]) -> None:
@@ -49,7 +26,7 @@ def write_npy(path: Path, array: NDArray[Any]) -> None:
 def random_tensor(
     tensor: pb.ModelMetadataResponse.TensorMetadata, shape: Sequence[int], generator: np.random.Generator
 ) -> NDArray[Any]:
-    """Numbers that most models take: floats in [0, 1), integers from 0 to 9, words for BYTES.
+    """A tensor of the model as `random_array` makes it up.
 
     Raises ValueError for a shape that does not fit the model's, or that is far too large.
     """
@@ -57,19 +34,7 @@ def random_tensor(
     fits = len(shape) == len(declared) and all(want in (-1, got) for want, got in zip(declared, shape, strict=True))
     if not fits or any(size < 0 for size in shape):
         raise ValueError(f"shape {list(shape)} does not fit the model's {declared}")
-    if math.prod(shape) > _MOST_RANDOM_ELEMENTS:
-        raise ValueError(f"shape {list(shape)} has more than {_MOST_RANDOM_ELEMENTS} elements")
-    if tensor.datatype in _INTEGERS:
-        return generator.integers(0, 10, shape).astype(_INTEGERS[tensor.datatype])
-    if tensor.datatype in _FLOATS:
-        return generator.random(shape).astype(_FLOATS[tensor.datatype])
-    if tensor.datatype == "BF16":
-        return (generator.random(shape, np.float32).view(np.uint32) >> 16).astype(np.uint16)
-    if tensor.datatype == "BOOL":
-        return generator.integers(0, 2, shape).astype(np.bool_)
-    if tensor.datatype == "BYTES":
-        return generator.choice(np.array(_WORDS), shape)
-    raise ValueError(f"datatype {tensor.datatype!r} is unknown here")
+    return random_array(tensor.datatype, shape, generator)
 
 
 def float_values(array: NDArray[Any], datatype: str) -> NDArray[Any]:

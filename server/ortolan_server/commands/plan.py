@@ -11,10 +11,11 @@ from ortolan_backends.errors import BackendError
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.commands._console import BROKEN, FAILURE, USAGE, answers, complain, message_dict, print_json
+from ortolan_server.commands._models import only_model
 from ortolan_server.commands._render import render_assignment
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.opening import open_model
-from ortolan_server.repository import ChainRung, ModelEntry, ModelToml, Repository, wanted_versions
+from ortolan_server.repository import ChainRung, ModelToml, wanted_versions
 from ortolan_server.services.reports import report_message
 
 __all__ = ["plan"]
@@ -41,7 +42,7 @@ def plan(
     runtime_log = RuntimeLog(_quiet)
     runtime_log.start()
     try:
-        entry = _only_model(model)
+        entry = only_model(model)
         config = _on_chain(entry.config, chain) if chain else entry.config
         registry = Registry(Catalog.from_entry_points(), runtime_log)
         where = "--chain" if chain else str(entry.config_path or entry.folder)
@@ -67,16 +68,6 @@ def plan(
 
 def _quiet(_line: LogLine) -> None:
     """What ONNX Runtime logs during an attempt is kept with the attempt."""
-
-
-def _only_model(path: Path) -> ModelEntry:
-    entries = list(Repository.scan(path).models.values())
-    if len(entries) > 1:
-        names = ", ".join(entry.name for entry in entries)
-        raise InvalidConfig(f"{path} is a repository; name one of its models: {names}")
-    if entries[0].error:
-        raise InvalidConfig(entries[0].error)
-    return entries[0]
 
 
 def _on_chain(config: ModelToml, chain: str) -> ModelToml:

@@ -1,0 +1,125 @@
+"""How far the answers of two chains to the same inputs are apart."""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortolan_server.bench.report import Difference
+
+__all__ = ["ATOL_OF_LARGEST", "RTOL", "compare"]
+
+ATOL_OF_LARGEST = 1e-3
+"""Allowed of the largest value of the output: what ten bits of mantissa (TF32, FP16) leave of it. FP32 in another
+order of summing is a thousand times closer; a wrong kernel, a lost weight or a bad scale is not within it."""
+RTOL = 1e-2
+"""Allowed of each value beside that, for outputs whose values are of many sizes."""
+
+_SMALLEST_OF_LARGEST = 1e-6  # smaller values count as this when differences are held against them
+
+Array = NDArray[Any]
+
+
+def compare(output: str, datatype: str, pairs: Sequence[tuple[Array, Array]]) -> Difference:
+    """`pairs` are a chain's answer and the CPU's to each of some inputs; the worst of them is told.
+
+    BF16 comes as uint16 of the same bits, BYTES as text.
+    """
+    if any(ours.shape != theirs.shape or ours.dtype.kind != theirs.dtype.kind for ours, theirs in pairs):
+        return _unequal(output)
+    if datatype == "BYTES":
+        return _exact(output, equal=all(np.array_equal(ours, theirs) for ours, theirs in pairs))
+    if datatype == "BF16":
+        pairs = [(_from_bfloat16(ours), _from_bfloat16(theirs)) for ours, theirs in pairs]
+    is_float = pairs[0][0].dtype.kind == "f"
+    wide = [(ours.astype(np.float64), theirs.astype(np.float64)) for ours, theirs in pairs]
+    equal = all(np.array_equal(ours, theirs, equal_nan=is_float) for ours, theirs in pairs)
+    return Difference(
+        output=output,
+        max_abs=max(_max_abs(ours, theirs) for ours, theirs in wide),
+        max_rel=max(_max_rel(ours, theirs) for ours, theirs in wide),
+        cosine=min(_cosine(ours, theirs) for ours, theirs in wide) if is_float else None,
+        top1_agreement=_top1(wide) if is_float else None,
+        equal=equal,
+        within_tolerance=equal or (is_float and all(_is_close(ours, theirs) for ours, theirs in wide)),
+    )
+
+
+def _unequal(output: str) -> Difference:
+    return _exact(output, equal=False)
+
+
+def _exact(output: str, *, equal: bool) -> Difference:
+    return Difference(
+        output=output,
+        max_abs=None,
+        max_rel=None,
+        cosine=None,
+        top1_agreement=None,
+        equal=equal,
+        within_tolerance=equal,
+    )
+
+
+def _from_bfloat16(bits: Array) -> Array:
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _finite(ours: Array, theirs: Array) -> tuple[Array, Array]:
+    """Those places where both are finite numbers."""
+    places = np.isfinite(ours) & np.isfinite(theirs)
+    return ours[places], theirs[places]
+
+
+def _largest(array: Array) -> float:
+    return min(float(np.abs(array).max(initial=0.0)), sys.float_info.max)
+
+
+def _max_abs(ours: Array, theirs: Array) -> float:
+    a, b = _finite(ours, theirs)
+    with np.errstate(over="ignore"):
+        return _largest(a - b)
+
+
+def _max_rel(ours: Array, theirs: Array) -> float:
+    a, b = _finite(ours, theirs)
+    floor = _SMALLEST_OF_LARGEST * _largest(b)
+    if floor == 0:  # the reference is all zeros
+        return 0.0 if _largest(a) == 0 else sys.float_info.max
+    with np.errstate(over="ignore"):
+        return _largest((a - b) / np.maximum(np.abs(b), floor))
+
+
+def _is_close(ours: Array, theirs: Array) -> bool:
+    same_holes = np.array_equal(
+        np.where(np.isfinite(ours), 0.0, ours), np.where(np.isfinite(theirs), 0.0, theirs), equal_nan=True
+    )
+    a, b = _finite(ours, theirs)
+    with np.errstate(over="ignore"):
+        return same_holes and bool((np.abs(a - b) <= ATOL_OF_LARGEST * _largest(b) + RTOL * np.abs(b)).all())
+
+
+def _cosine(ours: Array, theirs: Array) -> float:
+    """1.0 for two arrays of zeros, 0.0 for one."""
+    a, b = _finite(ours, theirs)
+    scale_a, scale_b = _largest(a), _largest(b)
+    if scale_a == 0 or scale_b == 0:
+        return 1.0 if scale_a == scale_b else 0.0
+    a, b = a / scale_a, b / scale_b
+    cosine = float(a.ravel() @ b.ravel()) / math.sqrt(float((a * a).sum()) * float((b * b).sum()))
+    return max(-1.0, min(1.0, cosine))
+
+
+def _top1(pairs: Sequence[tuple[Array, Array]]) -> float | None:
+    """Over the last axis, that of classes; a first axis alone is the batch's."""
+    agreements = [
+        np.argmax(ours, -1) == np.argmax(theirs, -1)
+        for ours, theirs in pairs
+        if ours.ndim > 1 and ours.shape[-1] > 1 and ours.size
+    ]
+    if not agreements:
+        return None
+    return float(np.concatenate([agreement.ravel() for agreement in agreements]).mean())
