@@ -35,6 +35,7 @@ lint: $(DEV) ## check style, types, protos, and that what is generated is fresh
 	@echo "ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo "mypy" && $(BIN)/mypy
 	@echo "protos" && $(BIN)/python protos/generate.py --check && $(BIN)/buf lint protos
+	@echo "Dockerfile" && $(BIN)/hadolint Dockerfile
 	@echo "docs" && $(BIN)/python scripts/providers_page.py --check
 
 .PHONY: format
@@ -56,7 +57,7 @@ bench: $(DEV) ## measure a served model against the same model in process
 
 .PHONY: clean
 clean: ## remove everything that make made
-	@rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis examples/models examples/inputs
+	@rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .image examples/models examples/inputs
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. A change of pyproject.toml installs again.

@@ -13,7 +13,7 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 # `grpc.keepalive_timeout_ms` alone did nothing when it was measured.
 _KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.http2.ping_timeout_ms", 2_000))
 
-
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _MAX_PORT = 65535
 
 
@@ -22,6 +22,7 @@ def open_channel(address: str, *, max_message_bytes: int, tls: Tls | None = None
 
     Over a Unix socket the server's certificate must be for `localhost`, unless `tls.server_name` says otherwise.
     """
+    host = ""
     if not address.startswith("unix:"):
         host, _, port = address.rpartition(":")
         if not host or "://" in address or not port.isdecimal() or int(port) > _MAX_PORT:
@@ -31,6 +32,8 @@ def open_channel(address: str, *, max_message_bytes: int, tls: Tls | None = None
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
     ]
+    if host in _LOOPBACK:
+        options.append(("grpc.enable_http_proxy", 0))  # gRPC would send even these through `http_proxy`
     if tls is None:
         return grpc.insecure_channel(address, options=options)
     if name := tls.server_name or ("localhost" if address.startswith("unix:") else ""):

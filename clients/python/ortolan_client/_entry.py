@@ -1,13 +1,15 @@
 """The `ortolan` script. It comes with the base install, which has no command line: then it says what to install."""
 
+import os
+import signal
 import sys
 
 __all__ = ["main"]
 
 _MISSING = """\
 ortolan: the command line is not installed. Pick one:
-  pip install 'ortolan[cli]'        status, infer: for a server elsewhere
-  pip install 'ortolan[cpu]'        also serve, doctor, plan, with ONNX Runtime for CPUs
+  pip install 'ortolan[cli]'        status, infer, health: for a server elsewhere
+  pip install 'ortolan[cpu]'        also serve, doctor, plan, bench, with ONNX Runtime for CPUs
   pip install 'ortolan[gpu]'        the same for NVIDIA GPUs
   pip install 'ortolan[openvino]'   the same for Intel hardware
 """
@@ -17,6 +19,10 @@ _USAGE = 2
 
 def main() -> None:
     """Runs the command line; without its packages prints which extras bring them and exits 2."""
+    if os.getpid() == 1:
+        # In a container. The kernel keeps from the first process what it does not handle: a SIGTERM while the imports
+        # last would be lost, and the container killed at the end of its time.
+        signal.signal(signal.SIGTERM, _end)
     try:
         from ortolan_server.commands import app  # noqa: PLC0415 (missing in the base install)
     except ModuleNotFoundError as error:
@@ -25,3 +31,7 @@ def main() -> None:
         sys.stderr.write(_MISSING)
         raise SystemExit(_USAGE) from None
     app(prog_name="ortolan")
+
+
+def _end(number: int, _frame: object) -> None:
+    os._exit(128 + number)

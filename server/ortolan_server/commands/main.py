@@ -30,9 +30,11 @@ _SERVER = "With a running server"
 _COMMANDS = (
     _Command("serve", "Serve a model repository over gRPC.", _HERE),
     _Command("plan", "Open a model on its chain without serving it: where would it run?", _HERE),
+    _Command("bench", "Measure a model on several chains: which one is worth serving on?", _HERE),
     _Command("doctor", "Which providers work here, and how to mend those that do not.", _HERE),
     _Command("status", "Models of a server, where they run, and whether their contracts are kept.", _SERVER),
     _Command("infer", "Run a model once.", _SERVER),
+    _Command("health", "Does a server, or one of its models, serve? As an exit status, for probes.", _SERVER),
 )
 
 # What the extras with a server bring, beyond [cli].

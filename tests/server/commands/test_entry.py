@@ -27,7 +27,9 @@ def test_the_base_install_names_the_extras(script: Script, missing: str, argumen
         assert f"pip install 'ortolan[{extra}]'" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["serve", "models"], ["plan", "x.onnx"], ["doctor"]], ids=lambda a: a[0])
+@pytest.mark.parametrize(
+    "arguments", [["serve", "models"], ["plan", "x.onnx"], ["bench", "x.onnx"], ["doctor"]], ids=lambda a: a[0]
+)
 def test_commands_of_the_server_name_the_extra_in_one_line(script: Script, arguments: list[str]) -> None:
     done = script(*arguments, before=_without(*_SERVER_PACKAGES))
     assert done.returncode == 2, done.stderr
