@@ -9,10 +9,11 @@ __all__ = ["ROOT", "WHEELS", "fresh_environment", "run", "wheel_environment"]
 ROOT = Path(__file__).resolve().parents[1]
 WHEELS = {
     "openvino": ("--editable", f"{ROOT}[openvino]"),
-    "gpu": ("--editable", f"{ROOT}[server]", "onnxruntime-gpu>=1.31"),
-    # Plugins, each with the wheel that it accepts.
+    "gpu": ("--editable", f"{ROOT}[gpu]"),
+    "webgpu": ("--editable", f"{ROOT}[server]", "onnxruntime-webgpu>=1.27"),
+    # Plugins beside the newest plain wheel, and one with the wheel that it accepts.
+    "plugins": ("--editable", f"{ROOT}[cpu]", "onnxruntime-qnn>=2.7", "onnxruntime-ep-webgpu>=0.4"),
     "ggml": ("--editable", f"{ROOT}[server]", "onnxruntime-ggml>=0.2"),
-    "qnn": ("--editable", f"{ROOT}[cpu]", "onnxruntime-qnn>=2.7"),
 }
 
 
@@ -28,15 +29,15 @@ def fresh_environment(name: str, *requirements: str) -> Path:
 def wheel_environment(wheel: str) -> Path:
     """The interpreter of `.venv-WHEEL`, which has the server and the tests beside another ONNX Runtime wheel.
 
-    WHEEL is one of WHEELS; `gpu` is for a machine without a GPU, so without the CUDA libraries of the `[gpu]`
-    extra, which are over a gigabyte. What an earlier call made from the same pyproject.toml is taken as it is.
+    WHEEL is one of WHEELS; `gpu` comes with CUDA's libraries, which are 1.3 GB to download. What an earlier call made
+    from the same pyproject.toml and the same requirements is taken as it is.
     """
     python, stamp = ROOT / f".venv-{wheel}" / "bin" / "python", ROOT / f".venv-{wheel}" / "made-from"
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != project:
+    source = "\n".join((*WHEELS[wheel], (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != source:
         group = f"{ROOT / 'pyproject.toml'}:test"
         fresh_environment(wheel, *WHEELS[wheel], "--group", group)
-        stamp.write_text(project, encoding="utf-8")
+        stamp.write_text(source, encoding="utf-8")
     return python
 
 

@@ -33,7 +33,8 @@ NOTES = {
         "A library that is missing, a driver that is too old, no GPU in the container: `ortolan doctor cuda` lists all "
         "of them at once. cuDNN missing is DEGRADED: convolutions then fail.",
         "Nearly all nodes; shape operators stay on the CPU and are not counted.",
-        "Its ladder runs down to the driver in CI, with stub drivers; untested on hardware.",
+        "In CI onnxruntime-gpu with CUDA's real libraries, each missing once, and with drivers made for the test: no "
+        "device, too old, good; there ONNX Runtime's own session ends at its first CUDA call. Untested on hardware.",
     ),
     "openvino": Note(
         "`pip install 'ortolan[openvino]'`.",
@@ -49,7 +50,8 @@ NOTES = {
         "first load builds engines for minutes: set `engine_cache` and `engine_cache_path`. Without a profile each new "
         "shape builds again. Not in one chain with `tensorrt_rtx`.",
         "One fragment, or a few, with nearly all nodes; `cuda` as the next rung takes what is left.",
-        "Untested on hardware. Its ladder was run down to the missing libraries with onnxruntime-gpu 1.31.1.",
+        "Untested on hardware. In CI its ladder runs with onnxruntime-gpu down to the missing `libnvinfer.so.10`, and "
+        "with TensorRT 11 alone.",
     ),
     "tensorrt_rtx": Note(
         f"{_PLAIN} and `pip install onnxruntime-ep-nv-tensorrt-rtx-cu13` (or `-cu12`).",
@@ -75,9 +77,13 @@ NOTES = {
     "webgpu": Note(
         f"{_PLAIN} and `pip install onnxruntime-ep-webgpu`; or `pip install 'ortolan[server]' onnxruntime-webgpu`, "
         "which has it compiled in.",
-        "It registers anywhere, and offers no device where there is no GPU that Linux shows to this process.",
+        "On Linux it reaches devices through Vulkan: without its loader or a driver it is refused. Where the only "
+        "device is one in software, such as llvmpipe or SwiftShader, it is DEGRADED: that is the CPU in disguise, and "
+        "slower. The plugin offers itself only where Linux lists a GPU, unless "
+        "`ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER=1` is set. The wheel 1.27.0 records too little for a report to be "
+        "`complete`.",
         "Nearly all nodes. Each crossing is a real copy: watch `crossings` in the report.",
-        "Untested on hardware. Its plugin 0.4.0 was looked at down to the missing device.",
+        "In CI on SwiftShader, the plugin 0.4.0 and the wheel 1.27.0: numbers, names, copies. Untested on a GPU.",
     ),
     "qnn": Note(
         f"{_PLAIN} and `pip install onnxruntime-qnn`.",

@@ -106,6 +106,8 @@ def judge_libraries(found: Iterable[LibraryFinding], cuda_major: int) -> tuple[C
             if requirement:
                 checks.append(ok(library.name, f"{library.name} is {library.path or 'found'}"))
             continue
+        # The one to install is the one that is missing, which may be another that this one needs.
+        requirement = pip_requirement(library.error.removesuffix(_NOT_FOUND), cuda_major) or requirement
         mend = f"pip install '{requirement}', or {_INSTALL_ALL} for all of them" if requirement else "install it"
         if library.name in optional:
             finding = f"{opening_failed(library.name, library.error)}; operators that need it do not run on CUDA"

@@ -1,6 +1,7 @@
 """Why TensorRT is or is not available: CUDA's ladder, with TensorRT's own libraries in it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,9 +77,10 @@ def _required(check: Check) -> Check:
 
 
 def _others() -> tuple[str, ...]:
+    """What its provider library needs beside the driver, and CUDA's: ONNX Runtime loads both for a session."""
     folder = capi_folder() or Path()
-    try:
-        needed = needed_libraries(folder / "libonnxruntime_providers_tensorrt.so")
-    except (OSError, NotElfError):
-        return ()
+    needed: list[str] = []
+    for provider in ("tensorrt", "cuda"):
+        with suppress(OSError, NotElfError):
+            needed += needed_libraries(folder / f"libonnxruntime_providers_{provider}.so")
     return tuple(name for name in needed if name != CUDA_DRIVER)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ortolan_backends.contract import Backend, Outcome, Probe
+from ortolan_backends.contract import Backend, Probe
 from ortolan_backends.options import ProviderOptions, Size, encode, option
-from ortolan_backends.platforms import check_built_in, probe_built_in
-from ortolan_backends.plugin_backend import attach_plugin, probe_plugin
+from ortolan_backends.plugin_backend import attach_plugin
 from ortolan_backends.runtime.plugins import Plugin, find_package
+from ortolan_backends.webgpu_probe import probe_webgpu
 
 if TYPE_CHECKING:
     from ortolan_backends.runtime.ort import onnxruntime
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKEND", "WebGpuBackend", "WebGpuOptions"]
 
 _PLUGIN = Plugin("WebGpuExecutionProvider", ("onnxruntime-ep-webgpu",), "onnxruntime_providers_webgpu")
-_DEVICE_MEND = (
-    "install a Vulkan driver; in a container pass the GPU (`--device /dev/dri`, or the NVIDIA runtime with the "
-    "capability graphics)"
-)
+_BUILT_IN_PREFIX = "ep.webgpuexecutionprovider."
 _BufferCache = Literal["disabled", "lazyRelease", "simple", "bucket"]
 
 
@@ -89,14 +86,15 @@ class WebGpuBackend:
     options: type[ProviderOptions] = WebGpuOptions
 
     def probe(self) -> Probe:
-        if find_package(_PLUGIN) is None and check_built_in(self.provider, _DEVICE_MEND).outcome is Outcome.OK:
-            return probe_built_in(self, install="pip install onnxruntime-webgpu", session_mend=_DEVICE_MEND)
-        return probe_plugin(self.name, _PLUGIN, device_mend=_DEVICE_MEND)
+        return probe_webgpu(self, _PLUGIN)
 
     def attach(self, session_options: "onnxruntime.SessionOptions", options: ProviderOptions) -> None:
         """By the plugin where it is installed, else by what is compiled into the wheel."""
         if find_package(_PLUGIN) is None:
-            session_options.add_provider(self.provider, encode(options))
+            # The options of `add_provider` are dropped without a word (seen in onnxruntime-webgpu 1.27.0).
+            for key, value in encode(options).items():
+                session_options.add_session_config_entry(f"{_BUILT_IN_PREFIX}{key}", value)
+            session_options.add_provider(self.provider, {})
         else:
             attach_plugin(session_options, _PLUGIN, encode(options), _first)
 

@@ -10,7 +10,7 @@ from ortolan_backends.contract import Availability, Check, Outcome, Probe
 from ortolan_backends.cuda import BACKEND
 from ortolan_backends.cuda_probe import judge_driver, judge_libraries
 from ortolan_backends.runtime.cuda_driver import CUDA_DRIVER, CudaDevice, DriverFinding, look_at_driver
-from ortolan_backends.runtime.libraries import LibraryFinding, look_for
+from ortolan_backends.runtime.libraries import LibraryFinding
 from tests.backends.conftest import CompileLibrary
 from tests.backends.stub_driver import CRASHING, WITHOUT_FUNCTIONS, driver
 
@@ -139,22 +139,6 @@ def test_another_wheel_ends_the_ladder_at_once() -> None:
     assert probe.reason.endswith("has no CUDAExecutionProvider")
     assert "'ortolan[gpu]'" in probe.mend
     assert {check.outcome for check in probe.checks[1:]} == {Outcome.SKIPPED}
-
-
-@pytest.mark.provider
-@pytest.mark.wheel("onnxruntime-gpu")
-def test_without_cuda_every_missing_library_is_listed_at_once() -> None:
-    (cublas,) = look_for(["libcublasLt.so.13"])
-    if not cublas.error:
-        pytest.skip(f"CUDA is installed: {cublas.path}")
-    probe = BACKEND.probe()
-    assert probe.availability is Availability.UNAVAILABLE
-    assert probe.versions["cuda"].startswith("13.")
-    failed = {check.looked_at for check in probe.checks if check.outcome is Outcome.FAILED}
-    assert failed >= {"libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10", "libcudart.so.13"}
-    degraded = {check.looked_at for check in probe.checks if check.outcome is Outcome.DEGRADED}
-    assert degraded == {"libcudnn.so.9", "libcufft.so.12"}
-    assert by_subject(probe.checks, "session").outcome is Outcome.SKIPPED
 
 
 @pytest.mark.provider

@@ -14,8 +14,10 @@ from ortolan_backends.plugin_backend import check_package, judge_plugin
 from ortolan_backends.runtime.cuda_driver import CudaDevice
 from ortolan_backends.runtime.libraries import LibraryFinding
 from ortolan_backends.runtime.plugins import Plugin, PluginFinding, find_package, look_at_plugin
+from ortolan_backends.runtime.vulkan_devices import VULKAN_LOADER, VulkanDevice, VulkanFinding
 from ortolan_backends.tensorrt_probe import judge_tensorrt
 from ortolan_backends.tensorrt_rtx import judge_capability
+from ortolan_backends.webgpu_probe import judge_vulkan
 
 MISSING = "cannot open shared object file: No such file or directory"
 PLUGIN = Plugin("KiteExecutionProvider", ("onnxruntime-kite-13", "onnxruntime-kite-12"), "kite", preload=("libcord",))
@@ -91,6 +93,34 @@ def test_tensorrt_rtx_refuses_gpus_by_name(name: str, capability: str, outcome: 
 def test_tensorrt_rtx_takes_one_of_several_gpus() -> None:
     gpus = [CudaDevice("NVIDIA A100", 1, "8.0"), CudaDevice("NVIDIA L4", 1, "8.9")]
     assert judge_capability(gpus).finding == "NVIDIA L4 (8.9)"
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "finding"),
+    [
+        (VulkanFinding(load_error=f"{VULKAN_LOADER}: {MISSING}"), "failed", f"{VULKAN_LOADER} is missing"),
+        (VulkanFinding(crash="was killed by SIGSEGV"), "failed", "asking Vulkan was killed by SIGSEGV"),
+        (VulkanFinding(result=-9), "failed", "Vulkan finds no driver that works here"),
+        (VulkanFinding(result=-3), "failed", "Vulkan answers -3"),
+        (VulkanFinding(), "failed", "Vulkan has no device here"),
+        (
+            VulkanFinding(devices=(VulkanDevice("llvmpipe", is_software=True),)),
+            "degraded",
+            "0: llvmpipe, which computes on the CPU",
+        ),
+        (
+            VulkanFinding(
+                devices=(VulkanDevice("llvmpipe", is_software=True), VulkanDevice("A770", is_software=False))
+            ),
+            "ok",
+            "0: llvmpipe, 1: A770",
+        ),
+    ],
+)
+def test_webgpu_wants_a_vulkan_device_that_is_no_processor(found: VulkanFinding, outcome: str, finding: str) -> None:
+    check = judge_vulkan(found)
+    assert (check.outcome, check.finding) == (outcome, finding)
+    assert bool(check.mend) == (outcome != "ok")
 
 
 def test_coreml_needs_macos_and_says_what_older_ones_lack() -> None:

@@ -1,5 +1,8 @@
 """Plugins that run on any x86-64 CPU: ggml, and QNN with Qualcomm's emulator of its NPU."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from ortolan_backends.runtime.trial import try_backend
 from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.repository import parse_model_toml
+from tests.serving import ENTRY
 
 ON_GGML = pytest.mark.plugin("onnxruntime-ggml")
 ON_QNN = pytest.mark.plugin("onnxruntime-qnn")
@@ -97,3 +101,11 @@ def test_qnn_registered_and_without_a_node_is_refused(
     runtime_log: RuntimeLog, mixed: ModelFile, backend_type: str
 ) -> None:
     assert_refused_at_read(climb(runtime_log, mixed, provider="qnn", backend_type=backend_type))
+
+
+@ON_QNN
+def test_what_qnn_prints_does_not_spoil_the_json_of_a_plan(mixed: ModelFile) -> None:
+    command = [sys.executable, "-c", ENTRY, "plan", str(mixed.path), "--chain", "qnn,cpu", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["serving_provider"] == "qnn"
+    assert "LIBNATIVE" in done.stderr  # it still prints

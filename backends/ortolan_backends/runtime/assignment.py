@@ -1,23 +1,16 @@
 """The assignment: which node really went to which provider, read back from an open session."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from ortolan_backends.errors import OpenRefused
-from ortolan_backends.runtime.graph import GraphNode, ModelGraph, graph_at_partitioning, graph_of
+from ortolan_backends.runtime.graph import GraphNode, ModelGraph
 from ortolan_backends.runtime.model import ModelFile
-from ortolan_backends.runtime.ort import onnxruntime
+from ortolan_backends.runtime.record import RecordedNode, read_record
 from ortolan_backends.runtime.session import Session
 
 __all__ = ["AssignedNode", "Assignment", "ProviderShare", "TensorPlacement", "read_assignment"]
-
-# Providers that change the layout of a node rename it: conv1 -> conv1_token_1.
-_LAYOUT_SUFFIX = re.compile(r"_token_\d+$")
-# Before 1.31 nodes that a provider had changed the layout of were left out.
-_COMPLETE_SINCE = (1, 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,38 +94,20 @@ def read_assignment(session: Session, model: ModelFile, compiling: Iterable[str]
     fragments are the subgraphs that ONNX Runtime reports; those of others are counted as switches in
     topological order. Raises OpenRefused when nothing is on record, although the model has nodes.
     """
-    recorded = [(subgraph.ep_name, subgraph.get_nodes()) for subgraph in session.assigned_subgraphs()]
-    takers = {provider for provider, natives in recorded if natives}
-    mixed = len(takers) > 1
-    # One provider that has everything needs no second look; a record without nodes does.
-    at_partitioning = None if len(takers) == 1 else graph_at_partitioning(model, session.optimization_level)
-    if not takers and (at_partitioning is None or at_partitioning.nodes):
-        raise OpenRefused("ONNX Runtime recorded no node, and the model has some", stage="read")
-    graph = at_partitioning or graph_of(model.proto)
-    subgraphs = [
-        (provider, tuple(_in_model(native.name, graph) for native in natives), natives)
-        for provider, natives in recorded
-    ]
-    owners = {name: provider for provider, names, _ in subgraphs for name in names}
-    unmatched = sorted(name for name in owners if name not in graph.nodes) if mixed else []
-    nodes = [
-        AssignedNode(name, native.op_type, native.domain, provider, _shape_only(graph, name, native.op_type))
-        for provider, names, natives in subgraphs
-        for name, native in zip(names, natives, strict=True)
-    ]
-    exact = at_partitioning is not None and not unmatched
-    compiled = Counter(provider for provider, _, _ in subgraphs)
+    compiled = set(compiling)
+    record = read_record(session, model, compiled)
+    nodes = [_assigned(node, record.graph) for node in record.nodes]
     fragments = {
-        **_switches(graph, owners),
-        **{provider: compiled[provider] for provider in compiling if provider in compiled},
+        **_switches(record.graph, record.owners),
+        **{provider: count for provider, count in record.subgraphs.items() if provider in compiled},
     }
     return Assignment(
         session_providers=session.providers,
-        shares=_shares(session, nodes, graph, fragments),
-        crossings=count_crossings(graph, owners) if exact or not mixed else None,
+        shares=_shares(session, nodes, record.graph, fragments),
+        crossings=count_crossings(record.graph, record.owners) if record.knows_all else None,
         placements=_placements(session),
-        method=_method(at_partitioning is not None or not mixed, unmatched),
-        complete=_records_all() and not unmatched and (exact or not mixed),
+        method=record.method,
+        complete=record.complete,
     )
 
 
@@ -149,14 +124,10 @@ def count_crossings(graph: ModelGraph, owners: Mapping[str, str]) -> int:
     )
 
 
-def _in_model(name: str, graph: ModelGraph) -> str:
-    """The node's name in the model, where it can itself end like a renamed one's."""
-    return name if name in graph.nodes else _LAYOUT_SUFFIX.sub("", name)
-
-
-def _shape_only(graph: ModelGraph, name: str, op_type: str) -> bool:
-    node: GraphNode | None = graph.nodes.get(name)
-    return node.shape_only if node else op_type in {"Shape", "Size"}
+def _assigned(node: RecordedNode, graph: ModelGraph) -> AssignedNode:
+    known: GraphNode | None = graph.nodes.get(node.name)
+    shape_only = known.shape_only if known else node.op_type in {"Shape", "Size"}
+    return AssignedNode(node.name, node.op_type, node.domain, node.provider, shape_only)
 
 
 def _switches(graph: ModelGraph, owners: Mapping[str, str]) -> dict[str, int]:
@@ -200,19 +171,3 @@ def _placements(session: Session) -> tuple[TensorPlacement, ...]:
         for direction, tensors in directions
         for tensor in tensors
     )
-
-
-def _records_all() -> bool:
-    major, minor = onnxruntime.__version__.split(".")[:2]
-    return (int(major), int(minor)) >= _COMPLETE_SINCE
-
-
-def _method(graph_known: bool, unmatched: Sequence[str]) -> str:  # noqa: FBT001 - private, called once
-    parts = [f"recorded by ONNX Runtime {onnxruntime.__version__} at partitioning, after level-1 optimisation"]
-    if not _records_all():
-        parts.append("versions before 1.31 can leave out nodes whose layout a provider changed")
-    if not graph_known:
-        parts.append("the graph of that moment could not be had: crossings are not known")
-    if unmatched:
-        parts.append(f"{len(unmatched)} nodes have no counterpart in the graph: {', '.join(unmatched[:5])}")
-    return "; ".join(parts)

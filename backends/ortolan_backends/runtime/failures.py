@@ -29,10 +29,12 @@ _DEVICE_TYPES = tuple(
 
 _CANCELLED = re.compile(r"terminate flag being set", re.IGNORECASE)
 _NO_MEMORY = re.compile(
-    r"Failed to allocate memory|bfc_arena|bad_alloc|out of memory|bad allocation"
+    r"Failed to allocate memory|bad_alloc|out of memory|bad allocation"
     r"|CUDA failure 2\b|_ALLOC(?:ATION)?_FAILED\b",
     re.IGNORECASE,
 )
+# Where it was raised says it too, which is no part of a plain text.
+_ARENA = re.compile(r"\bbfc_arena\b")
 # Errors after which a CUDA context is of no use. Of all but four of these, the CUDA runtime's reference (data types,
 # cudaError) says that the process must be relaunched. The four: uncorrectable errors of memory (214) and NVLink
 # (220), a context that is gone (709), and 999, which says nothing. Any other concerns the one call that it answers,
@@ -50,6 +52,13 @@ _WRAPPERS = (
     re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : "),
     re.compile(r"\[OpenVINO-EP\] "),
 )
+# A source file with its line, a function's signature, and what it found false: CUDA's alone are longer than a message
+# may be. Behind a CUDA error stands where it came from, with the name of this machine.
+_SOURCE = re.compile(
+    r"/\S+\.(?:cc|cpp|cu|cuh|h|hpp):\d+ [^()\n]*(?:\((?:[^()\n]|\([^()\n]*\))*\))+(?:::<lambda\([^()\n]*\)>)*"
+    r"(?: const)?(?: \[with [^\]\n]*\])? (?:[^\n]{1,200}? was false\. )?"
+)
+_CUDA_CALL = re.compile(r" ; GPU=-?\d+ ; hostname=[^\n]*? ; expr=([^;\n]*);?")
 _PLACE = re.compile(r"Exception from \S+:\d+:$|Check '.*' failed at \S+:\d+:$")
 _MESSAGE_LIMIT = 600
 
@@ -61,7 +70,7 @@ def classify_run(error: Exception) -> RunFailed:
         return RunCancelled(text)
     if _DEVICE.search(text):
         return DeviceFailure(text)
-    if _NO_MEMORY.search(text):
+    if _NO_MEMORY.search(text) or _ARENA.search(str(error)):
         return OutOfMemory(text)
     if isinstance(error, _DEVICE_TYPES):
         return DeviceFailure(text)
@@ -90,6 +99,7 @@ def plain(text: str) -> str:
     """
     for wrapper in _WRAPPERS:
         text = wrapper.split(text)[-1]
+    text = _CUDA_CALL.sub(r", at \1", _SOURCE.sub("", text))
     lines = [line.strip() for line in text.split("Stacktrace:", 1)[0].splitlines()]
     told = " ".join(line for line in lines if line and not _PLACE.match(line))
     return told if len(told) <= _MESSAGE_LIMIT else told[: _MESSAGE_LIMIT - 1] + "…"

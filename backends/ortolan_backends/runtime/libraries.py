@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ortolan_backends.runtime.child import ask, respond
-from ortolan_backends.runtime.preload import preload_cuda, preload_tensorrt
+from ortolan_backends.runtime.preload import packaged_cuda_libraries, preload_cuda, preload_tensorrt
 
 __all__ = ["LibraryFinding", "NotElfError", "look_for", "needed_libraries", "pip_requirement"]
 
@@ -150,8 +150,18 @@ def _open(name: str) -> tuple[str, str]:
     try:
         ctypes.CDLL(name)
     except OSError as error:
-        return "", str(error)
+        return "", _reason(name) or str(error)
     return _path_of(name), ""
+
+
+def _reason(name: str) -> str:
+    """Why pip's library of that name does not open: the linker finds it by name only when it was loaded before."""
+    for file in packaged_cuda_libraries(name):
+        try:
+            ctypes.CDLL(str(file))
+        except OSError as error:
+            return str(error)
+    return ""
 
 
 def _path_of(name: str) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["preload_cuda", "preload_tensorrt", "tensorrt_folder"]
+__all__ = ["packaged_cuda_libraries", "preload_cuda", "preload_tensorrt", "tensorrt_folder"]
 
 # In the order in which they need each other.
 _TENSORRT = ("libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10")
@@ -40,6 +40,13 @@ def preload_tensorrt() -> None:
     for name in _TENSORRT:
         with suppress(OSError):
             ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+
+
+def packaged_cuda_libraries(name: str) -> tuple[Path, ...]:
+    """The files of that name in the `nvidia-*` packages, whether they open or not."""
+    spec = find_spec("nvidia")
+    folders = spec.submodule_search_locations if spec else None
+    return tuple(file for folder in folders or () for file in Path(folder).glob(f"*/lib/{name}"))
 
 
 def tensorrt_folder() -> Path | None:

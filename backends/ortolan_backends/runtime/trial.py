@@ -18,7 +18,6 @@ __all__ = ["Trial", "try_backend"]
 
 _TIMEOUT_S = 120.0  # a first CUDA context on a busy machine with cold disks takes tens of seconds
 _LOG_LINE = re.compile(r"^\S+ \S+ \[([EF]):[^\]]*\] (.*)$", re.MULTILINE)
-_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _CUDA_FAILURE = re.compile(r"CUDA failure \d+: [^;\n]*")
 _MISSING_LIBRARY = re.compile(r"with error: (.*)$", re.MULTILINE)
 
@@ -54,13 +53,13 @@ def try_backend(name: str, options: Mapping[str, object], *, timeout_s: float = 
 
 def _failure(value: Mapping[str, Any], log: str) -> str:
     """The reason, out of the error and of the log: often only the log names the library."""
-    error = _PREFIX.sub("", value["error"])
+    error = value["error"]
     details = [
         *_CUDA_FAILURE.findall(error),
         *_MISSING_LIBRARY.findall(log),
         *(text for _, text in _LOG_LINE.findall(log)),
     ]
-    reason = details[0].strip() if details else error.split("\n", 1)[0]
+    reason = details[0].strip() if details else error
     return f"a tiny session failed to {value['stage']}: {reason}"
 
 
@@ -70,7 +69,7 @@ def _try(question: Mapping[str, Any]) -> dict[str, object]:
     from onnx import TensorProto, helper  # noqa: PLC0415
 
     from ortolan_backends.errors import OutOfMemory  # noqa: PLC0415
-    from ortolan_backends.runtime.failures import classify_run  # noqa: PLC0415
+    from ortolan_backends.runtime.failures import classify_run, plain  # noqa: PLC0415
     from ortolan_backends.runtime.ort import onnxruntime  # noqa: PLC0415
 
     shape = [2, 2]
@@ -102,7 +101,7 @@ def _try(question: Mapping[str, Any]) -> dict[str, object]:
             return {"stage": stage, "error": f"wrong numbers: {result.tolist()}", "out_of_memory": False}
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
         out_of_memory = isinstance(classify_run(error), OutOfMemory)
-        return {"stage": stage, "error": str(error) or type(error).__name__, "out_of_memory": out_of_memory}
+        return {"stage": stage, "error": plain(str(error)) or type(error).__name__, "out_of_memory": out_of_memory}
     return {"stage": "", "error": "", "provider": backend.provider, "nodes": nodes}
 
 

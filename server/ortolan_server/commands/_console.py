@@ -1,10 +1,11 @@
 """What every command writes through: answers to stdout, complaints to stderr, JSON where asked."""
 
+import ctypes
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 from google.protobuf.json_format import MessageToDict
@@ -21,6 +22,7 @@ __all__ = [
     "complain",
     "connect",
     "message_dict",
+    "others_on_stderr",
     "print_json",
     "reported_errors",
 ]
@@ -43,6 +45,21 @@ def answers() -> Console:
 def complain(text: str) -> None:
     """One line on stderr, never wrapped: it must survive a `grep`."""
     Console(stderr=True, highlight=False).print(f"ortolan: {text}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def others_on_stderr() -> Iterator[None]:
+    """What libraries print to standard output meanwhile goes to standard error: QNN's would spoil our JSON."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        with suppress(AttributeError, OSError, TypeError):  # where the C library cannot be had like this
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextmanager

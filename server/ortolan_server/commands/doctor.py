@@ -136,6 +136,8 @@ def _headline(provider: pb.Provider) -> Text:
 
 def _body(provider: pb.Provider) -> RenderableType:
     lines = Table.grid(padding=(0, 1, 0, 0))
+    lines.add_column()
+    lines.add_column(overflow="fold")  # a path may be longer than a line
     skipped = [check.looked_at for check in provider.checks if check.outcome == pb.Check.SKIPPED]
     for check in provider.checks:
         if check.outcome == pb.Check.SKIPPED:

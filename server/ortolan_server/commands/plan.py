@@ -10,7 +10,16 @@ from ortolan_backends.catalog import Catalog
 from ortolan_backends.errors import BackendError
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_server.chains.registry import Registry
-from ortolan_server.commands._console import BROKEN, FAILURE, USAGE, answers, complain, message_dict, print_json
+from ortolan_server.commands._console import (
+    BROKEN,
+    FAILURE,
+    USAGE,
+    answers,
+    complain,
+    message_dict,
+    others_on_stderr,
+    print_json,
+)
 from ortolan_server.commands._models import only_model
 from ortolan_server.commands._render import render_assignment
 from ortolan_server.errors import InvalidConfig
@@ -48,7 +57,8 @@ def plan(
         where = "--chain" if chain else str(entry.config_path or entry.folder)
         version = max(wanted_versions(config.versions, entry.versions))
         composed = registry.compose(config, where)
-        report = open_model(registry, entry.versions[version], composed, trust_inputs=config.trust_inputs).report
+        with others_on_stderr():
+            report = open_model(registry, entry.versions[version], composed, trust_inputs=config.trust_inputs).report
         message = report_message(report, registry, omit_nodes=False)
         message.model, message.version = entry.name, str(version)
     except (InvalidConfig, BackendError) as error:

@@ -163,5 +163,4 @@ def test_parameters_count_where_they_are_read(tmp_path: Path, runtime_log: Runti
     assert shares[OPENVINO].parameter_share == pytest.approx(9 / 21)
     assert shares[OPENVINO].node_share == pytest.approx(4 / 5)
     assert (shares[OPENVINO].fragments, found.crossings) == (2, 2)
-    assert not found.complete  # ONNX Runtime 1.24 can leave out nodes
-    assert "before 1.31" in found.method
+    assert found.complete  # ONNX Runtime 1.24 can leave out nodes: here every node of the graph is on record

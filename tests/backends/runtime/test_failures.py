@@ -61,9 +61,38 @@ def test_no_memory_is_told_from_other_failures(tmp_path: Path, runtime_log: Runt
         session.run(feeds, ["y"], RunHandle())
 
 
+ORT = "/onnxruntime_src/onnxruntime/core"
+# As 1.31.1 prints it, twice, before the error of a CUDA call.
+CUDA_CALL = 2 * (
+    f"{ORT}/providers/cuda/cuda_call.cc:154 std::conditional_t<THRW, void, onnxruntime::common::Status> onnxruntime::"
+    "CudaCall(ERRTYPE, const char*, const char*, SUCCTYPE, const char*, const char*, int) [with ERRTYPE = cudaError; "
+    "bool THRW = true; SUCCTYPE = cudaError; std::conditional_t<THRW, void, common::Status> = void] "
+)
+CUDA_PLACE = f" ; GPU=0 ; hostname=vm ; file={ORT}/a.cc ; line=355 ; expr=cudaSetDevice(info_.device_id); \n\n"
+CUDA_700 = f"{CUDA_CALL}CUDA failure 700: an illegal memory access was encountered{CUDA_PLACE}"
+CUDA_100 = f"{CUDA_CALL}CUDA failure 100: no CUDA-capable device is detected{CUDA_PLACE}"
+RUNNING = "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. Status Message: "
+ARENA = (
+    f"{ORT}/framework/bfc_arena.cc:376 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, Stream*) "
+    "Available memory of 0 is smaller than requested bytes"
+)
+NO_ADAPTER = (
+    f"{ORT}/providers/webgpu/webgpu_context.cc:65 onnxruntime::webgpu::WebGpuContext::Initialize(const onnxruntime::"
+    "webgpu::WebGpuContextConfig&)::<lambda()>::<lambda(wgpu::RequestAdapterStatus, wgpu::Adapter, wgpu::StringView, "
+    "wgpu::Adapter*)> status == wgpu::RequestAdapterStatus::Success was false. Failed to get a WebGPU adapter"
+)
+BAD_LAYOUT = (
+    f"{ORT}/providers/webgpu/webgpu_provider_factory.cc:49 onnxruntime::WebGpuExecutionProviderConfig onnxruntime::"
+    "{anonymous}::ParseEpConfig(const onnxruntime::ConfigOptions&) Invalid preferred layout: BAD"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
+        (CUDA_700, DeviceFailure),
+        (RUNNING + CUDA_700, DeviceFailure),
+        (ARENA, OutOfMemory),
         ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", DeviceFailure),
         ("CUDA failure 719: unspecified launch failure ; GPU=0", DeviceFailure),
         ("CUDA failure 999: unknown error ; GPU=0", DeviceFailure),
@@ -119,6 +148,19 @@ def test_the_cause_is_unwrapped() -> None:
         "Unexpected: dynamic rank\n\n"
     )
     assert plain(wrapped) == "Exception while Loading Network: Unexpected: dynamic rank"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (CUDA_100, "CUDA failure 100: no CUDA-capable device is detected, at cudaSetDevice(info_.device_id)"),
+        (NO_ADAPTER, "Failed to get a WebGPU adapter"),
+        (BAD_LAYOUT, "Invalid preferred layout: BAD"),
+        ("the node '/model/a.conv/Conv' (1) wants /data/x.cc", "the node '/model/a.conv/Conv' (1) wants /data/x.cc"),
+    ],
+)
+def test_places_and_signatures_are_left_out(text: str, cause: str) -> None:
+    assert plain(text) == cause
 
 
 def test_bfloat16_both_ways(tmp_path: Path, runtime_log: RuntimeLog) -> None:
