@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -12,6 +13,9 @@ from ortolan_backends.runtime.wheel import installed_wheels
 from tests.certificates import Chains, make_chains
 
 REQUIRE_TOOLCHAINS = "ORTOLAN_REQUIRE_TOOLCHAINS"
+
+# A run in the background ignores Ctrl-C, and so would the commands that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,19 @@ from ortolan_backends.errors import RuntimeConflict
 from ortolan_backends.runtime.trial import Trial, try_backend
 from ortolan_backends.runtime.wheel import capi_folder, require_one_wheel
 
-__all__ = ["check_session", "check_wheel", "failed", "judge_trial", "ok", "probe_safely", "skipped"]
+__all__ = [
+    "check_session",
+    "check_wheel",
+    "failed",
+    "judge_trial",
+    "missing_library",
+    "ok",
+    "opening_failed",
+    "probe_safely",
+    "skipped",
+]
+
+_NOT_FOUND = ": cannot open shared object file: No such file or directory"
 
 
 def ok(looked_at: str, finding: str) -> Check:
@@ -22,6 +34,21 @@ def failed(looked_at: str, finding: str, mend: str) -> Check:
 def skipped(looked_at: Iterable[str], because: str) -> tuple[Check, ...]:
     """For what an earlier failure makes meaningless."""
     return tuple(Check(subject, Outcome.SKIPPED, f"not looked at: {because}") for subject in looked_at)
+
+
+def missing_library(error: str) -> str:
+    """The library that the linker's text says is missing; any other text as it is."""
+    return error.removesuffix(_NOT_FOUND)
+
+
+def opening_failed(library: str, error: str) -> str:
+    """The linker's text names the library that is missing, which may be one that `library` needs."""
+    missing = missing_library(error)
+    if missing == library:
+        return f"{library} is missing"
+    if missing != error:
+        return f"{library} needs {missing}, which is missing"
+    return error if error.startswith(library) else f"{library} does not open: {error}"
 
 
 def probe_safely(backend: Backend) -> Probe:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ortolan_backends.checks import check_session, check_wheel, failed, ok, skipped
+from ortolan_backends.checks import check_session, check_wheel, failed, missing_library, ok, opening_failed, skipped
 from ortolan_backends.contract import Check, Device, Outcome, Probe
 from ortolan_backends.runtime.cuda_driver import CUDA_DRIVER, DriverFinding, look_at_driver
 from ortolan_backends.runtime.libraries import (
@@ -20,7 +20,7 @@ from ortolan_backends.runtime.libraries import (
 )
 from ortolan_backends.runtime.wheel import build_info, capi_folder, installed_wheels
 
-__all__ = ["judge_driver", "judge_libraries", "judge_version", "opening_failed", "optional_libraries", "probe_cuda"]
+__all__ = ["judge_driver", "judge_libraries", "judge_version", "optional_libraries", "probe_cuda"]
 
 _SUPPORTED_CUDA = (12, 13)
 _INSTALL_ALL = "pip install 'ortolan[gpu]'"
@@ -40,7 +40,6 @@ _INIT_TEXTS = {
     804: "this GPU does not support forward compatibility",
     999: "unknown error",
 }
-_NOT_FOUND = ": cannot open shared object file: No such file or directory"
 _INIT_MENDS = {
     _NO_DEVICE: "pass a GPU to this machine or container (`docker run --gpus all`), and look at CUDA_VISIBLE_DEVICES",
     802: "start the fabric manager (`systemctl start nvidia-fabricmanager`)",
@@ -107,7 +106,7 @@ def judge_libraries(found: Iterable[LibraryFinding], cuda_major: int) -> tuple[C
                 checks.append(ok(library.name, f"{library.name} is {library.path or 'found'}"))
             continue
         # The one to install is the one that is missing, which may be another that this one needs.
-        requirement = pip_requirement(library.error.removesuffix(_NOT_FOUND), cuda_major) or requirement
+        requirement = pip_requirement(missing_library(library.error), cuda_major) or requirement
         mend = f"pip install '{requirement}', or {_INSTALL_ALL} for all of them" if requirement else "install it"
         if library.name in optional:
             finding = f"{opening_failed(library.name, library.error)}; operators that need it do not run on CUDA"
@@ -134,16 +133,6 @@ def judge_driver(driver: DriverFinding, cuda_major: int) -> tuple[Check, ...]:
         _judge_driver_version(driver, cuda_major, install),
         *_judge_devices(driver),
     )
-
-
-def opening_failed(library: str, error: str) -> str:
-    """The linker's text names the library that is missing, which may be one that `library` needs."""
-    missing = error.removesuffix(_NOT_FOUND)
-    if missing == library:
-        return f"{library} is missing"
-    if missing != error:
-        return f"{library} needs {missing}, which is missing"
-    return error if error.startswith(library) else f"{library} does not open: {error}"
 
 
 def _judge_init(driver: DriverFinding, install: str) -> Check:

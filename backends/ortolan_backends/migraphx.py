@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from ortolan_backends.checks import check_session, check_wheel, failed, ok, skipped
+from ortolan_backends.checks import check_session, check_wheel, failed, ok, opening_failed, skipped
 from ortolan_backends.contract import Backend, Check, Device, Outcome, Probe
-from ortolan_backends.cuda_probe import opening_failed
 from ortolan_backends.options import ProviderOptions, Size, encode, option
 from ortolan_backends.runtime.libraries import LibraryFinding, NotElfError, look_for, needed_libraries
 from ortolan_backends.runtime.wheel import capi_folder, installed_wheels

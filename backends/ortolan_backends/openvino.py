@@ -187,7 +187,11 @@ def _require_devices(device_type: str) -> None:
         # The only GPU is called GPU; of several, GPU is the first.
         names = (device, f"{device}.0", device.removesuffix(".0"))
         if not any(name in available for name in names):
-            raise OpenRefused(f"OpenVINO has no device {device} here; it has {', '.join(available)}", stage="attach")
+            raise OpenRefused(
+                f"OpenVINO has no device {device} here; it has {', '.join(available)} (install Intel's driver for it; "
+                "a container needs it too, and the device's node in /dev)",
+                stage="attach",
+            )
 
 
 def _judge_devices(found: OpenVinoFinding) -> Check:

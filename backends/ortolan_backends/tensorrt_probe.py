@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ortolan_backends.checks import check_session, check_wheel, failed, ok, skipped
+from ortolan_backends.checks import check_session, check_wheel, failed, ok, opening_failed, skipped
 from ortolan_backends.contract import Check, Device, Outcome, Probe
-from ortolan_backends.cuda_probe import judge_driver, judge_libraries, judge_version, opening_failed
+from ortolan_backends.cuda_probe import judge_driver, judge_libraries, judge_version
 from ortolan_backends.runtime.cuda_driver import CUDA_DRIVER, look_at_driver
 from ortolan_backends.runtime.libraries import LibraryFinding, NotElfError, look_for, needed_libraries
 from ortolan_backends.runtime.wheel import build_info, capi_folder, installed_wheels
@@ -21,7 +21,7 @@ _LATER = ("CUDA version", *_NEEDED, CUDA_DRIVER, "cuInit", "driver version", "de
 
 
 def probe_tensorrt(provider: str) -> Probe:
-    wheel = check_wheel(provider, "tensorrt", "'ortolan[gpu]'")
+    wheel = check_wheel(provider, "tensorrt", f"'ortolan[gpu]' 'tensorrt-cu{_CUDA_13}==10.*'")
     if wheel.outcome is Outcome.FAILED:
         return Probe((wheel, *skipped(_LATER, wheel.finding)))
     cuda_version = build_info().get("cuda_version", "")

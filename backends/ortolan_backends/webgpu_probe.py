@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ortolan_backends.checks import check_session, failed, ok, skipped
+from ortolan_backends.checks import check_session, failed, ok, opening_failed, skipped
 from ortolan_backends.contract import Check, Device, Outcome, Probe
-from ortolan_backends.cuda_probe import opening_failed
 from ortolan_backends.platforms import check_built_in
 from ortolan_backends.plugin_backend import probe_plugin
 from ortolan_backends.runtime.plugins import Plugin, find_package

@@ -1,8 +1,9 @@
 """XNNPACK: kernels for the CPUs of small devices."""
 
+import platform
 from typing import TYPE_CHECKING
 
-from ortolan_backends.contract import Backend, Probe
+from ortolan_backends.contract import Backend, Device, Probe
 from ortolan_backends.options import ProviderOptions, encode, option
 from ortolan_backends.platforms import probe_built_in
 
@@ -39,7 +40,8 @@ class XnnpackBackend:
 
     def probe(self) -> Probe:
         install = "build ONNX Runtime with --use_xnnpack: no published wheel for servers has it"
-        return probe_built_in(self, install=install, session_mend="see ONNX Runtime's message")
+        devices = (Device("cpu", "0", platform.processor() or platform.machine()),)
+        return probe_built_in(self, install=install, session_mend="see ONNX Runtime's message", devices=devices)
 
     def attach(self, session_options: "onnxruntime.SessionOptions", options: ProviderOptions) -> None:
         session_options.add_provider(_PROVIDER, encode(options))

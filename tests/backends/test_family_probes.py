@@ -1,5 +1,6 @@
 """What the probes of families conclude, from what a machine that is not here would answer."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,21 @@ from ortolan_backends.tensorrt_probe import judge_tensorrt
 from ortolan_backends.tensorrt_rtx import judge_capability
 from ortolan_backends.webgpu_probe import judge_vulkan
 
+WITH_XNNPACK = """
+import numpy as np
+class Errors(type):
+    def __getattr__(cls, name): return type(name, (Exception,), {})
+class capi:
+    class onnxruntime_pybind11_state(metaclass=Errors): pass
+class SessionOptions:
+    def add_session_config_entry(self, key, value): pass
+    def add_provider(self, name, options): pass
+class InferenceSession:
+    def __init__(self, model, options, enable_fallback): pass
+    def get_provider_graph_assignment_info(self): return []
+    def run(self, outputs, inputs): return [np.array([[1, 2], [0, 0]], np.float32)]
+def get_available_providers(): return ["XnnpackExecutionProvider"]
+"""
 MISSING = "cannot open shared object file: No such file or directory"
 PLUGIN = Plugin("KiteExecutionProvider", ("onnxruntime-kite-13", "onnxruntime-kite-12"), "kite", preload=("libcord",))
 
@@ -211,3 +227,12 @@ def test_families_of_other_systems_are_unavailable_here(family: str) -> None:
     probe = Catalog.from_entry_points().get(family).probe()
     assert probe.availability is Availability.UNAVAILABLE
     assert "this is linux" in probe.reason
+
+
+def test_xnnpack_works_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an ONNX Runtime that has it, which no wheel does."""
+    (tmp_path / "onnxruntime.py").write_text(WITH_XNNPACK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    probe = Catalog.from_entry_points().get("xnnpack").probe()
+    assert probe.reason == ""
+    assert [device.kind for device in probe.devices] == ["cpu"]

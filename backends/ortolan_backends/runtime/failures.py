@@ -55,12 +55,14 @@ _WRAPPERS = (
 # A source file with its line, a function's signature, and what it found false: CUDA's alone are longer than a message
 # may be. Behind a CUDA error stands where it came from, with the name of this machine.
 _SOURCE = re.compile(
-    r"/\S+\.(?:cc|cpp|cu|cuh|h|hpp):\d+ [^()\n]*(?:\((?:[^()\n]|\([^()\n]*\))*\))+(?:::<lambda\([^()\n]*\)>)*"
+    r"/\S{1,200}\.(?:cc|cpp|cu|cuh|h|hpp):\d+ [^()\n]*(?:\((?:[^()\n]|\([^()\n]*\))*\))+(?:::<lambda\([^()\n]*\)>)*"
     r"(?: const)?(?: \[with [^\]\n]*\])? (?:[^\n]{1,200}? was false\. )?"
 )
 _CUDA_CALL = re.compile(r" ; GPU=-?\d+ ; hostname=[^\n]*? ; expr=([^;\n]*);?")
 _PLACE = re.compile(r"Exception from \S+:\d+:$|Check '.*' failed at \S+:\d+:$")
 _MESSAGE_LIMIT = 600
+# More than any message with its signatures; looking for them takes a time that grows with the square.
+_LONGEST_SOURCE = 8192
 
 
 def classify_run(error: Exception) -> RunFailed:
@@ -99,6 +101,7 @@ def plain(text: str) -> str:
     """
     for wrapper in _WRAPPERS:
         text = wrapper.split(text)[-1]
+    text = text[:_LONGEST_SOURCE]
     text = _CUDA_CALL.sub(r", at \1", _SOURCE.sub("", text))
     lines = [line.strip() for line in text.split("Stacktrace:", 1)[0].splitlines()]
     told = " ".join(line for line in lines if line and not _PLACE.match(line))

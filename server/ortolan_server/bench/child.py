@@ -72,9 +72,9 @@ class _Worker:
             return Failed(reason=str(error))
 
     def _open(self, command: Open) -> Answer:
-        # As long as descriptor 2 is a pipe of our own: a crash would take with it what stands in it.
-        log = RuntimeLog(_on_standard_error)
-        log.start()
+        # While it opens, and no longer: runs write to standard error itself, as a crash takes what stands in the pipe.
+        log = RuntimeLog(lambda line: _pass_on(line, terminal))
+        terminal = log.start()
         try:
             return self._open_logged(command, log)
         finally:
@@ -116,9 +116,9 @@ def _added(before: Memory, after: Memory) -> int | None:
     return max(0, after.resident_bytes - before.resident_bytes)
 
 
-def _on_standard_error(line: LogLine) -> None:
+def _pass_on(line: LogLine, terminal: int) -> None:
     if line.is_problem:
-        sys.stderr.write(f"{line.text}\n")
+        _write(terminal, f"{line.text}\n".encode())
 
 
 def _refused(report: ChainReport, registry: Registry) -> Refused:
@@ -129,7 +129,7 @@ def _refused(report: ChainReport, registry: Registry) -> Refused:
     if top.stage == "probe":
         found = registry.probe(top.provider)
         return Refused(reason=found.reason, mend=found.mend, verdict_reasons=reasons)
-    mend = _MEND_CONTRACT if top.stage == "contract" else ""
+    mend = _MEND_CONTRACT if top.stage == "contract" and not report.rung else ""
     return Refused(reason=top.reason or report.verdict.sentence, mend=mend, verdict_reasons=reasons)
 
 

@@ -17,11 +17,10 @@ class BenchJob:
     """One model, and the chains to measure it on."""
 
     entry: ModelEntry
-    """Rungs of a chain take their options from those of the same name in its `model.toml`; `trust_inputs` counts."""
+    """Its newest version that would be served is measured. Rungs of a chain take their options from those of the same
+    name in its `model.toml`; `trust_inputs` counts."""
     chains: tuple[tuple[str, ...], ...]
     """Each the short names of its rungs from the top down. `("cpu",)`, the reference, comes first if it is missing."""
-    version: int | None = None
-    """None: the newest that would be served."""
     inputs: Mapping[str, Path] = field(default_factory=dict)
     """`.npy` files by the names of inputs; those without a file are random."""
     batch_sizes: tuple[int, ...] | None = None
@@ -44,6 +43,6 @@ class Progress:
     chain: str
     """As it is typed: `openvino,cpu`."""
     stage: str
-    """As in `opening`, `first runs at batch size 8`, `round 2 of 5, batch size 8`."""
+    """As in `opening`, `first runs, batch size 8`, `round 2 of 5, batch size 8`."""
     done: int
     total: int

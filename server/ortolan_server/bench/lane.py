@@ -45,7 +45,7 @@ class Lane:
         self.chain = tuple(rung.name for rung in chain.rungs)
         self.state: RowState | None = None
         self.failures: dict[int, str] = {}
-        """Batch sizes that it could not run."""
+        """Batch sizes of which a run failed, at whatever time: they have no figures."""
         self.saved: dict[int, Path] = {}
         """Where its answers are, by batch size."""
         self._options = tuple(dict(rung.declared) for rung in chain.rungs)
@@ -134,7 +134,9 @@ class Lane:
             first_run_s=self._first_s,
             peak_memory_bytes=self._peak_bytes,
             load_memory_bytes=opened.load_memory_bytes if opened else None,
-            batches=tuple(_figures(size, turns) for size, turns in sorted(self._turns.items())),
+            batches=tuple(
+                _figures(size, turns) for size, turns in sorted(self._turns.items()) if size not in self.failures
+            ),
             differences=() if self is reference else self._differences(outputs, reference),
         )
 
@@ -159,8 +161,10 @@ class Lane:
     def _fail(self, size: int, reason: str) -> None:
         """Without the smallest batch size there is nothing to compare."""
         self.failures[size] = reason
-        if size == min(self._run_s, default=size):
+        if not self._run_s:
             self._end(RowState.REFUSED, f"it opens, and cannot run the inputs: {reason}", self._mend_run)
+        elif size == min(self._run_s):
+            self._end(RowState.REFUSED, f"a run failed: {reason}")
 
     def _end(self, state: RowState, reason: str, mend: str = "") -> None:
         self.state, self._reason, self._mend = state, reason, mend

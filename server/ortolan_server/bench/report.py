@@ -59,7 +59,7 @@ class Plan(_Record):
     batch_sizes: tuple[int, ...]
     """Rows a run. Only (1,) when the model has no batch axis: then one row is one run."""
     batch_axis: bool
-    """Whether every input's first dimension may vary."""
+    """Whether the first dimension of every input and output may vary."""
     rounds: int
     """Chains take turns so many times, so that a noisy minute falls on all of them."""
     seconds: float
@@ -72,8 +72,8 @@ class Plan(_Record):
 
 
 class RowState(StrEnum):
-    """MEASURED: it has figures. REFUSED: here its first rung serves nothing, as it did not open or could not run the
-    inputs. CRASHED: its process ended or hung; what was measured before stands.
+    """MEASURED: it has figures. REFUSED: here its first rung serves nothing, as it did not open or failed to run
+    the inputs. CRASHED: its process ended or hung; what was measured before stands.
     """
 
     MEASURED = "MEASURED"
@@ -100,7 +100,7 @@ class BatchFigures(_Record):
 
 
 class Difference(_Record):
-    """One output held against the CPU's answer to the same input (batch size 1 and the largest)."""
+    """One output held against the CPU's answer to the same input (the smallest and the largest batch size)."""
 
     output: str
     max_abs: float | None
@@ -125,6 +125,7 @@ class RowAssignment(_Record):
     """Of the chain's first provider, shape operators not counted."""
     fragments: int
     crossings: int
+    """-1: not known."""
 
 
 class Row(_Record):
@@ -136,8 +137,8 @@ class Row(_Record):
     """Of each rung, as text; empty: defaults."""
     state: RowState
     reason: str
-    """Why it was refused or how its process ended. Of a measured row: which batch sizes it could not run, and why;
-    empty when it ran all."""
+    """Why it was refused or how its process ended. Of a measured row: which batch sizes failed, and why; empty when
+    none did."""
     mend: str
     """What would make it open here, where that is known."""
     serving_provider: str
@@ -156,6 +157,7 @@ class Row(_Record):
     load_memory_bytes: int | None
     """Resident memory that opening added."""
     batches: tuple[BatchFigures, ...]
+    """By batch size, ascending."""
     differences: tuple[Difference, ...]
     """Empty for the reference itself and for rows without a session."""
     device: str = ""

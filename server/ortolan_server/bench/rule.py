@@ -5,6 +5,7 @@ A pure function of a report's rows. docs/bench.md has the same rule in words, to
 
 from collections.abc import Sequence
 
+from ortolan_server.bench.figures import counted, duration, rate, times
 from ortolan_server.bench.report import BatchFigures, Difference, Recommendation, Row, RowState
 
 __all__ = [
@@ -32,7 +33,7 @@ CPU_COST = 1.1
 takes more cores, which more threads on the CPU would do as well, and a full machine serves fewer rows."""
 P99_SLACK = 1.5
 """The most p99 of single rows, in those of the CPU's: a gain in large batches must not be paid by callers with one
-row. Not less, because p99 wobbles: in six benches of a model on a busy machine the CPU's went from 2.4 to 7.3 ms."""
+row. Not less, because p99 wobbles from run to run."""
 P99_FREE_S = 0.005
 """A p99 up to this is fine whatever the CPU's: over a network nobody feels it."""
 NEAR = 0.9
@@ -94,19 +95,19 @@ def _too_little(row: Row, reference: Row) -> list[str]:
         found.append(f"{_gain(best, base)} the CPU's rows/s ({wanted:g}x is wanted of {_silicon(row)})")
     elif best.rows_per_s_low <= base.rows_per_s_high:
         found.append(
-            f"{_rate(best.rows_per_s_low)} in its slowest round, within the noise: the CPU's fastest made "
-            f"{_rate(base.rows_per_s_high)}"
+            f"{rate(best.rows_per_s_low)} in its slowest round, within the noise: the CPU's fastest made "
+            f"{rate(base.rows_per_s_high)}"
         )
     single, base_single = row.batches[0], reference.batches[0]
     if single.p99_s > max(P99_SLACK * base_single.p99_s, P99_FREE_S):
         found.append(
-            f"a p99 of {_ms(single.p99_s)} at batch size {single.batch_size}, the CPU {_ms(base_single.p99_s)} "
-            f"({P99_SLACK:g}x is allowed)"
+            f"a p99 of {duration(single.p99_s)} at batch size {single.batch_size}, the CPU "
+            f"{duration(base_single.p99_s)} ({P99_SLACK:g}x is allowed)"
         )
     if row.hardware == "cpu" and best.cpu_s_per_row > CPU_COST * base.cpu_s_per_row:
         found.append(
-            f"{best.cpu_s_per_row / base.cpu_s_per_row:.2f}x the CPU's processor time a row ({CPU_COST:g}x is allowed: "
-            "it takes more cores, and cpu may have more threads too)"
+            f"{times(best.cpu_s_per_row / base.cpu_s_per_row)} the CPU's processor time a row ({CPU_COST:g}x is "
+            "allowed: it takes more cores, and cpu may have more threads too)"
         )
     return found
 
@@ -148,22 +149,22 @@ def _why(chosen: Row, reference: Row) -> str:
     best, base = _best(chosen), _best(reference)
     single, base_single = chosen.batches[0], reference.batches[0]
     return (
-        f"Serve on {chosen.name}: {_rate(best.rows_per_s)} at batch size {best.batch_size}, {_gain(best, base)} the "
-        f"CPU's {_rate(base.rows_per_s)} at {base.batch_size}; p99 at batch size {single.batch_size} "
-        f"{_ms(single.p99_s)} against {_ms(base_single.p99_s)}."
+        f"Serve on {chosen.name}: {rate(best.rows_per_s)} at batch size {best.batch_size}, {_gain(best, base)} the "
+        f"CPU's {rate(base.rows_per_s)} at {base.batch_size}; p99 at batch size {single.batch_size} "
+        f"{duration(single.p99_s)} against {duration(base_single.p99_s)}."
     )
 
 
 def _why_not(others: Sequence[Row], reference: Row, findings: dict[str, tuple[str, ...]]) -> str:
     base = _best(reference)
-    stay = f"Stay on cpu, {_rate(base.rows_per_s)} at batch size {base.batch_size}"
+    stay = f"Stay on cpu, {rate(base.rows_per_s)} at batch size {base.batch_size}"
     measured = [row for row in others if _has_figures(row)]
     if not measured:
         return f"{stay}: {'no other chain could be measured here' if others else 'no other chain was asked for'}."
     nearest = max(measured, key=lambda row: _best(row).rows_per_s)
     best = _best(nearest)
     return (
-        f"{stay}: {nearest.name} makes {_rate(best.rows_per_s)} at batch size {best.batch_size}, but has "
+        f"{stay}: {nearest.name} makes {rate(best.rows_per_s)} at batch size {best.batch_size}, but has "
         f"{'; '.join(findings[nearest.name])}."
     )
 
@@ -171,8 +172,9 @@ def _why_not(others: Sequence[Row], reference: Row, findings: dict[str, tuple[st
 def _latency_sentence(quick: Row, reference: Row) -> str:
     single, base = quick.batches[0], reference.batches[0]
     return (
-        f"For callers who wait for {single.batch_size} row{'' if single.batch_size == 1 else 's'} {quick.name} takes "
-        f"{_ms(single.p50_s)} (p99 {_ms(single.p99_s)}) against {_ms(base.p50_s)} ({_ms(base.p99_s)})."
+        f"For callers who wait for {counted(single.batch_size, 'row')} {quick.name} takes "
+        f"{duration(single.p50_s)} (p99 {duration(single.p99_s)}) against {duration(base.p50_s)} "
+        f"({duration(base.p99_s)})."
     )
 
 
@@ -181,12 +183,4 @@ def _silicon(row: Row) -> str:
 
 
 def _gain(best: BatchFigures, base: BatchFigures) -> str:
-    return f"{best.rows_per_s / base.rows_per_s:.2f}x"
-
-
-def _rate(rows_per_s: float) -> str:
-    return f"{rows_per_s:,.0f} rows/s" if rows_per_s >= 10 else f"{rows_per_s:.2g} rows/s"  # noqa: PLR2004 - digits
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms"
+    return times(best.rows_per_s / base.rows_per_s)

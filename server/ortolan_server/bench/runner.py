@@ -31,8 +31,9 @@ class Bench:
     def run(self) -> BenchReport:
         """Blocks until all chains are measured. What a chain does is in its row, a crash included.
 
-        Raises InvalidConfig for what cannot be measured as asked: before any process is started, or when the CPU does
-        not take the inputs. Whatever ends it, KeyboardInterrupt included, no process is left behind.
+        Raises UnservableModel for a file that is no readable model, and InvalidConfig for what cannot be measured as
+        asked: before any process is started, or when the CPU does not take the inputs. Whatever ends it,
+        KeyboardInterrupt included, no process is left behind.
         """
         subject = look_at_subject(self._job)
         host = look_at_host()
@@ -73,12 +74,12 @@ class _Run:
             self._warm_all()
             for number in range(self._job.rounds):
                 self._round(number)
+            for lane in self._lanes:
+                lane.finish()
         except BaseException:
             for lane in self._lanes:
                 lane.kill()
             raise
-        for lane in self._lanes:
-            lane.finish()
         self._on_progress(Progress("", "", self._total, self._total))
         return self._report(host, started_at)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from ortolan_backends.catalog import Catalog
-from ortolan_backends.errors import UnservableModel
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_server.bench.inputs import Arrays, declared_signature, make_inputs
@@ -36,15 +35,12 @@ class Subject:
 
 
 def look_at_subject(job: BenchJob) -> Subject:
-    """Raises InvalidConfig for what cannot be measured as asked."""
+    """Raises InvalidConfig for what cannot be measured as asked, UnservableModel for what is no readable model."""
     if job.rounds < 1 or job.seconds <= 0 or job.load_timeout_s <= 0:
         raise InvalidConfig("rounds, seconds and the load timeout must be above zero")
     chains = _compose(job)
-    version = _version(job)
-    try:
-        model = read_model(job.entry.versions[version])
-    except UnservableModel as error:
-        raise InvalidConfig(error.reason) from error
+    version = max(wanted_versions(job.entry.config.versions, job.entry.versions))
+    model = read_model(job.entry.versions[version])
     signature = declared_signature(model)
     sizes = _batch_sizes(job, signature)
     return Subject(
@@ -58,23 +54,15 @@ def look_at_subject(job: BenchJob) -> Subject:
     )
 
 
-def _version(job: BenchJob) -> int:
-    versions = job.entry.versions
-    if job.version is None:
-        return max(wanted_versions(job.entry.config.versions, versions))
-    if job.version not in versions:
-        raise InvalidConfig(f"{job.entry.name} has no version {job.version}; it has {', '.join(map(str, versions))}")
-    return job.version
-
-
 def _compose(job: BenchJob) -> tuple[tuple[Chain, ModelToml], ...]:
     names = job.chains if REFERENCE in job.chains else (REFERENCE, *job.chains)
+    registry = Registry(Catalog.from_entry_points(), RuntimeLog(lambda _line: None))
     for chain in names:
         if not all(chain) or not chain:
-            raise InvalidConfig(f"chain {','.join(chain)!r} names no provider")
+            known = ", ".join(registry.names)
+            raise InvalidConfig(f"chain {','.join(chain)!r} names no provider; known: {known}")
         if names.count(chain) > 1:
             raise InvalidConfig(f"chain {','.join(chain)} is given twice")
-    registry = Registry(Catalog.from_entry_points(), RuntimeLog(lambda _line: None))
     configs = [_on_chain(job.entry.config, chain) for chain in names]
     return tuple(
         (registry.compose(config, f"chain {','.join(chain)}"), config)
@@ -83,20 +71,26 @@ def _compose(job: BenchJob) -> tuple[tuple[Chain, ModelToml], ...]:
 
 
 def _on_chain(config: ModelToml, names: tuple[str, ...]) -> ModelToml:
-    """The model's configuration on another chain, its contract for the first rung: that is what shall be measured."""
+    """The model's configuration on another chain.
+
+    Its contract stays in force for those of its providers that the chain has, and for the chain's first: that is what
+    shall be measured. The reference has none: a contract that keeps the model off the CPU would leave nothing to
+    compare with.
+    """
     options = {rung.provider: rung.options for rung in config.chain}
     on_chain = config.on_chain(tuple(ChainRung.of(name, options.get(name, {})) for name in names))
-    if on_chain.require is None:
-        return on_chain
-    require = on_chain.require.model_copy(update={"provider": names[:1]})
-    return on_chain.model_copy(update={"require": require})
+    if config.require is None or names == REFERENCE:
+        return on_chain.model_copy(update={"require": None})
+    wanted = {names[0], *config.require.provider}
+    providers = tuple(name for name in dict.fromkeys(names) if name in wanted)
+    return on_chain.model_copy(update={"require": config.require.model_copy(update={"provider": providers})})
 
 
 def _batch_sizes(job: BenchJob, signature: Signature) -> tuple[int, ...]:
     if job.batch_sizes is None:
         return DEFAULT_BATCH_SIZES if signature.has_batch_axis else (1,)
     if not job.batch_sizes or min(job.batch_sizes) < 1:
-        raise InvalidConfig("batch sizes must be above zero, and at least one of them")
+        raise InvalidConfig("batch sizes must be above zero, at least one of them, as in 1, 8, 32")
     if set(job.batch_sizes) != {1} and not signature.has_batch_axis:
         raise InvalidConfig(
             "the model has no batch axis (a first dimension that may vary in every input and output), so its only "

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from ortolan_server.bench.figures import counted, duration, rounded
 from ortolan_server.bench.report import BenchReport, Row
-from ortolan_server.commands._figures import duration, rounded
 
 __all__ = ["write_plot"]
 
@@ -195,9 +195,8 @@ def _style() -> AbstractContextManager[None]:
 
 def _titles(figure: Figure, report: BenchReport, height_inches: float) -> None:
     host, plan = report.host, report.plan
-    cores = f"{host.cores} core{'' if host.cores == 1 else 's'}"
-    where = f"{host.cpu}, {cores}; {host.runtime}, Ortolan {host.ortolan_version}"
-    how = f"{plan.rounds} rounds × {plan.seconds:g} s at each batch size"
+    where = f"{host.cpu}, {counted(host.cores, 'core')}; {host.runtime}, Ortolan {host.ortolan_version}"
+    how = f"{counted(plan.rounds, 'round')} × {plan.seconds:g} s at each batch size"
     top = 1 - 0.12 / height_inches
     figure.text(0.01, top, f"{report.model}/{report.version}", fontsize=13, weight="bold", color=_INK, va="top")
     figure.text(0.01, top - 0.28 / height_inches, f"{where}; {how}", fontsize=8.5, color=_QUIET, va="top")

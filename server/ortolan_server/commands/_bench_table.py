@@ -8,8 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ortolan_server.bench.figures import counted, duration, memory, ratio, rounded
 from ortolan_server.bench.report import BatchFigures, BenchReport, Difference, Row, RowState
-from ortolan_server.commands._figures import duration, memory, ratio, rounded
+from ortolan_server.bench.rule import REFERENCE
 
 __all__ = ["render_bench"]
 
@@ -31,9 +32,8 @@ def render_bench(report: BenchReport) -> RenderableType:
 
 def _headline(report: BenchReport) -> RenderableType:
     host, plan = report.host, report.plan
-    cores = f"{host.cores} core{'' if host.cores == 1 else 's'}"
-    where = f"{host.runtime}  {host.cpu}, {cores}"
-    rounds = f"{plan.rounds} round{'' if plan.rounds == 1 else 's'} × {plan.seconds:g} s"
+    where = f"{host.runtime}  {host.cpu}, {counted(host.cores, 'core')}"
+    rounds = f"{counted(plan.rounds, 'round')} × {plan.seconds:g} s"
     sizes = ", ".join(str(size) for size in plan.batch_sizes)
     batches = f"batch {sizes}" if plan.batch_axis else "one row a run (the model has no batch axis)"
     inputs = "; ".join(
@@ -134,7 +134,7 @@ def _speed_cells(figures: BatchFigures, base: BatchFigures | None) -> tuple[Text
 
 def _reference(report: BenchReport) -> Row | None:
     """The row that the others are held against, if it was measured."""
-    first = next((row for row in report.rows if row.chain == ("cpu",)), None)
+    first = next((row for row in report.rows if row.chain == REFERENCE), None)
     return first if first and first.state is RowState.MEASURED else None
 
 

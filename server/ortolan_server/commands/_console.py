@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 
-from ortolan_client import Client, OrtolanClientError, Tls
+from ortolan_client import Client, DeadlineExceeded, OrtolanClientError, Tls
 
 __all__ = [
     "BROKEN",
@@ -68,8 +68,16 @@ def reported_errors(address: str) -> Iterator[None]:
     try:
         yield
     except OrtolanClientError as error:
-        complain(f"{address} answers {error}" if error.code != "UNAVAILABLE" else f"{address}: {error.message}")
+        complain(_told(address, error))
         raise typer.Exit(FAILURE) from error
+
+
+def _told(address: str, error: OrtolanClientError) -> str:
+    if error.code == "UNAVAILABLE":
+        return f"{address}: {error.message}"
+    if isinstance(error, DeadlineExceeded):
+        return f"{address}: no answer in time (--timeout): {error.message}"
+    return f"{address} answers {error}"
 
 
 def connect(address: str, timeout_s: float, tls: Tls | None = None) -> Client:

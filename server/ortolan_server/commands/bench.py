@@ -13,6 +13,7 @@ from ortolan_backends.checks import probe_safely
 from ortolan_backends.contract import Availability
 from ortolan_backends.errors import BackendError
 from ortolan_server.bench.report import BenchReport, RowState
+from ortolan_server.bench.rule import REFERENCE
 from ortolan_server.bench.runner import Bench, BenchJob
 from ortolan_server.commands._bench_progress import BenchProgress
 from ortolan_server.commands._bench_table import render_bench
@@ -25,7 +26,6 @@ from ortolan_server.repository import ModelEntry
 __all__ = ["bench"]
 
 _INTERRUPTED = 130  # as shells count: 128 and SIGINT
-_REFERENCE = ("cpu",)
 
 ChainNames = tuple[str, ...]
 WritePlot = Callable[[BenchReport, Path], None]
@@ -70,8 +70,8 @@ def bench(  # noqa: PLR0913 (the options of the command)
     - `ortolan bench resnet.onnx --chain cpu --chain cuda,cpu --batch 1,16 --plot resnet.svg`
     - `ortolan bench resnet.onnx -c openvino,cpu -i x=image.npy --json > resnet.json`
 
-    Exit codes: 0 measured, even if some chains were refused; 1 when cpu was not, or none of the chains that are named;
-    2 usage; 130 after Ctrl-C.
+    Exit codes: 0 measured, even if some chains were refused; 1 when cpu was not, or none of the chains that are named,
+    and for a model that cannot be read; 2 for what cannot be measured as asked; 130 after Ctrl-C.
     """
     with _ending(FAILURE):
         entry = only_model(model)
@@ -80,7 +80,7 @@ def bench(  # noqa: PLR0913 (the options of the command)
         files = _files(inputs)
         sizes = _batch_sizes(batch) if batch else None
         # Last: it may look at every provider, which takes seconds.
-        wanted = _named_chains(chains) if chains else _usual_chains(entry)
+        wanted = tuple(map(_chain, chains)) if chains else _usual_chains(entry)
     job = BenchJob(
         entry=entry,
         chains=wanted,
@@ -91,7 +91,7 @@ def bench(  # noqa: PLR0913 (the options of the command)
         seed=seed,
         load_timeout_s=load_timeout_s,
     )
-    with _ending(USAGE if chains or inputs or batch else FAILURE):
+    with _ending(USAGE):
         report = _measure(job)
     if as_json:
         print(report.model_dump_json(indent=2), flush=True)
@@ -105,12 +105,12 @@ def bench(  # noqa: PLR0913 (the options of the command)
 
 @contextmanager
 def _ending(status: int) -> Iterator[None]:
-    """What is wrong becomes one line on stderr and this exit status."""
+    """What is wrong becomes one line on stderr and this exit status; an unreadable model or no ONNX Runtime is 1."""
     try:
         yield
     except (InvalidConfig, BackendError) as error:
         complain(str(error))
-        raise typer.Exit(status) from error
+        raise typer.Exit(status if isinstance(error, InvalidConfig) else FAILURE) from error
 
 
 def _measure(job: BenchJob) -> BenchReport:
@@ -121,36 +121,23 @@ def _measure(job: BenchJob) -> BenchReport:
             raise typer.Exit(_INTERRUPTED) from None
 
 
-def _named_chains(texts: list[str]) -> tuple[ChainNames, ...]:
-    """Raises InvalidConfig for a chain that is empty or comes twice, UnknownProvider for a name that is none."""
-    catalog = Catalog.from_entry_points()
-    chains: list[ChainNames] = []
-    for text in texts:
-        chain = tuple(name for name in (part.strip() for part in text.split(",")) if name)
-        if not chain:
-            raise InvalidConfig(f"--chain {text!r} names no provider; known: {', '.join(catalog.names())}")
-        for name in chain:
-            if name not in catalog.names():
-                catalog.get(name)  # raises, and says which there are
-        if chain in chains:
-            raise InvalidConfig(f"--chain {','.join(chain)} comes twice")
-        chains.append(chain)
-    return tuple(chains)
+def _chain(text: str) -> ChainNames:
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
 
 
 def _usual_chains(entry: ModelEntry) -> tuple[ChainNames, ...]:
     """`cpu`, the model's own chain, and each provider that works here with `cpu` below it."""
-    chains = [_REFERENCE, tuple(rung.provider for rung in entry.config.chain)]
+    chains = [REFERENCE, tuple(rung.provider for rung in entry.config.chain)]
     catalog = Catalog.from_entry_points()
     for name in catalog.names():
         try:
             works = probe_safely(catalog.get(name)).availability is not Availability.UNAVAILABLE
         except BackendError:  # of a third party; `ortolan doctor` tells
             continue
-        if works and name not in _REFERENCE:
-            chains.append((name, *_REFERENCE))
+        if works and name not in REFERENCE:
+            chains.append((name, *REFERENCE))
     found = tuple(dict.fromkeys(chains))
-    if found == (_REFERENCE,):
+    if found == (REFERENCE,):
         complain("only cpu works here, so there is nothing to compare; `ortolan doctor` says what the others miss")
     return found
 
@@ -164,12 +151,10 @@ def _files(pairs: list[str]) -> dict[str, Path]:
 
 def _batch_sizes(text: str) -> tuple[int, ...]:
     try:
-        sizes = {int(size) for size in text.split(",")}
+        return tuple(int(size) for size in text.split(","))
     except ValueError:
-        sizes = set()
-    if not sizes or min(sizes) < 1:
-        raise InvalidConfig(f"--batch takes whole numbers from 1 with commas between, as in 1,8,32, not {text!r}")
-    return tuple(sorted(sizes))
+        message = f"--batch takes whole numbers with commas between, as in 1,8,32, not {text!r}"
+        raise InvalidConfig(message) from None
 
 
 def _plotter(path: Path) -> WritePlot:

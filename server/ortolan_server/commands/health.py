@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ortolan_client import HealthStatus
-from ortolan_server.commands._console import FAILURE, connect, print_json, reported_errors
+from ortolan_client import HealthStatus, NotFound
+from ortolan_server.commands._console import FAILURE, complain, connect, print_json, reported_errors
 from ortolan_server.commands._tls import TlsCa, TlsCert, TlsKey, TlsOn, TlsServerName, tls_of
 
 __all__ = ["health"]
@@ -22,7 +22,7 @@ def health(  # noqa: PLR0913 (the options of the command)
     ] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for an answer.")] = 3.0,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds to wait for an answer.")] = 3.0,
     tls: TlsOn = False,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
@@ -37,11 +37,15 @@ def health(  # noqa: PLR0913 (the options of the command)
     - `ortolan health gpu-7:8001 magika`: does this model serve?
     - `ortolan health gpu-7:8001 'magika#contract'`: does it run where its owner wants it?
 
-    Exit codes: 0 SERVING; 1 anything else, and no answer.
+    Exit codes: 0 SERVING; 1 anything else, and no answer; 2 usage, such as a PEM file that is not there.
     """
     security = tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name)
     with connect(address, timeout_s, security) as client, reported_errors(address):
-        status = client.health(service)
+        try:
+            status = client.health(service)
+        except NotFound as error:
+            complain(f"{address} knows no '{service}'; ask for a model, `model/version` or `model#contract`")
+            raise typer.Exit(FAILURE) from error
     if as_json:
         print_json({"address": address, "service": service, "status": status.name})
     else:

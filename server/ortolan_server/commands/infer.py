@@ -47,7 +47,7 @@ def infer(  # noqa: PLR0913 (the options of the command)
     ] = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Seed of --random: the same seed, the same tensors.")] = 0,
     version: Annotated[str, typer.Option(help="Version; without it the one that serves by default.")] = "",
-    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.")] = 60.0,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds to wait for the answer.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every element of every output.")] = False,
     tls: TlsOn = False,
     tls_ca: TlsCa = None,

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from google.protobuf.runtime_version import VersionError
 
 from ortolan_backends.errors import BackendError
 from ortolan_server.commands._console import USAGE, complain
@@ -49,6 +50,9 @@ _SERVER_PACKAGES = {
 }
 
 
+_PROTOBUF = (
+    "pip check names them; what needs an older protobuf, as tritonclient does, goes into an environment of its own"
+)
 _EXTRAS = "pip install 'ortolan[cpu]', 'ortolan[gpu]' (NVIDIA) or 'ortolan[openvino]' (Intel)"
 
 
@@ -70,6 +74,9 @@ def _register(app: typer.Typer, command: _Command) -> None:
             if (error.name or "").partition(".")[0] not in _SERVER_PACKAGES:
                 raise
             complain(f"`ortolan {command.name}` needs a server extra: {_EXTRAS} ({error.name} is missing)")
+            raise typer.Exit(USAGE) from error
+        except VersionError as error:  # pip lets a package pull protobuf below what our own packages were made for
+            complain(f"protobuf and the packages generated for it do not fit: {error} ({_PROTOBUF})")
             raise typer.Exit(USAGE) from error
         except BackendError as error:  # of this environment, met while the command's module was imported
             complain(str(error))

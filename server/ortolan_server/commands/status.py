@@ -31,7 +31,7 @@ def status(  # noqa: PLR0913 (the options of the command)
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show every change.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one line a change.")] = False,
-    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for an answer.")] = 10.0,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds to wait for an answer.")] = 10.0,
     tls: TlsOn = False,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,

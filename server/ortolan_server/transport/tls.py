@@ -15,8 +15,8 @@ __all__ = ["ServerCertificates"]
 
 log = structlog.get_logger()
 
-# Which file it is, its size and when it was written; None where there is none.
-_Marks = tuple[tuple[int, int, int, int] | None, ...]
+# Which file it is, its size, when it was written, and when its rights last changed; None where there is none.
+_Marks = tuple[tuple[int, int, int, int, int] | None, ...]
 
 # A file that was written within the last moments may change again without a trace in its marks: the clock of a
 # file system ticks every few milliseconds only, on some every two seconds.
@@ -77,6 +77,8 @@ class ServerCertificates:
     def _reload(self) -> Pems | None:
         """The files' new content, if it is new and can be used."""
         found = self._read()
+        if isinstance(found, str):
+            self._settled = False  # what cannot be read may be readable the next time, without a trace in its marks
         if found == self._seen:
             return None
         result = found if isinstance(found, str) else self._check(found)
@@ -132,12 +134,12 @@ class ServerCertificates:
         self._told = fault
 
 
-def _mark(path: Path) -> tuple[int, int, int, int] | None:
+def _mark(path: Path) -> tuple[int, int, int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev, found.st_ctime_ns
 
 
 def _configuration(pems: Pems) -> grpc.ServerCertificateConfiguration:

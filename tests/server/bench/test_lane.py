@@ -1,11 +1,14 @@
-"""One chain whose process hangs, or is killed."""
+"""One chain whose process hangs, is killed, says much, or fails after a while."""
 
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from ortolan_server.bench.arrays import write_arrays
 from ortolan_server.bench.lane import Lane
@@ -15,25 +18,65 @@ from tests import models
 from tests.server.bench.benching import children, job
 
 LONG_S = 60.0
+ONE_TURN_S = 1e-6  # as few runs as a turn may have
 
 
-@pytest.fixture
-def subject(tmp_path: Path) -> Subject:
-    models.save(models.add_one(), tmp_path / "add_one")
-    return look_at_subject(job(tmp_path / "add_one", "cpu", batch_sizes=(1,)))
-
-
-@pytest.fixture
-def lane(tmp_path: Path, subject: Subject) -> Iterator[Lane]:
-    """The CPU's, open."""
-    inputs = tmp_path / "inputs.npz"
+@contextmanager
+def opened(proto: onnx.ModelProto, folder: Path, *batch_sizes: int) -> Iterator[tuple[Lane, Subject]]:
+    """The CPU's lane of a bench of this model."""
+    models.save(proto, folder / "model")
+    subject = look_at_subject(job(folder / "model", "cpu", batch_sizes=batch_sizes))
+    inputs = folder / "inputs.npz"
     write_arrays(inputs, subject.arrays.values())
     ((chain, config),) = subject.chains
-    lane = Lane(chain, config, tmp_path / "lane", mend_run="")
-    lane.open(subject.model.path, inputs, batch_axis=True, timeout_s=LONG_S)
-    assert lane.state is None
-    yield lane
-    lane.kill()
+    lane = Lane(chain, config, folder / "lane", mend_run="other inputs")
+    try:
+        lane.open(subject.model.path, inputs, batch_axis=True, timeout_s=LONG_S)
+        assert lane.state is None
+        yield lane, subject
+    finally:
+        lane.kill()
+
+
+def fails_sometime(seed: float) -> onnx.ModelProto:
+    """Input x FP32[N,2] → output y = x, as long as a random number is below 7.96 / N; after that a run fails."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], name="shape", start=0, end=1),
+        helper.make_node("Cast", ["rows"], ["n"], name="as_float", to=TensorProto.FLOAT),
+        helper.make_node("RandomUniform", [], ["random"], name="random", shape=[1], seed=seed),
+        helper.make_node("Mul", ["random", "n"], ["spread"], name="spread"),
+        helper.make_node("Div", ["spread", "limit"], ["place"], name="place"),
+        helper.make_node("Cast", ["place"], ["index"], name="as_index", to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["zero"], name="look_up"),
+        helper.make_node("Add", ["x", "zero"], ["y"], name="add"),
+    ]
+    x, y = (models.value(name, TensorProto.FLOAT, ["N", 2]) for name in "xy")
+    return models.model(nodes, [x], [y], [models.tensor("limit", [7.96]), models.tensor("table", [0.0])])
+
+
+def measure_until_it_fails(lane: Lane, size: int) -> int:
+    """Returns how many turns went well."""
+    for turns in range(1000):
+        lane.measure(size, ONE_TURN_S)
+        if lane.failures:
+            return turns
+    pytest.fail("it never fails")
+
+
+@pytest.fixture
+def lane_and_subject(tmp_path: Path) -> Iterator[tuple[Lane, Subject]]:
+    with opened(models.add_one(), tmp_path, 1) as found:
+        yield found
+
+
+@pytest.fixture
+def lane(lane_and_subject: tuple[Lane, Subject]) -> Lane:
+    return lane_and_subject[0]
+
+
+@pytest.fixture
+def subject(lane_and_subject: tuple[Lane, Subject]) -> Subject:
+    return lane_and_subject[1]
 
 
 def test_a_process_that_hangs_is_ended(lane: Lane, subject: Subject) -> None:
@@ -57,3 +100,33 @@ def test_the_memory_killer_is_named(lane: Lane, subject: Subject) -> None:
     assert row.state is RowState.CRASHED
     assert row.reason.startswith("ended by SIGKILL (perhaps the kernel's memory killer")
     assert row.reason.endswith("while measuring batch size 1")
+
+
+def test_a_batch_size_that_fails_in_a_later_round_has_no_figures(tmp_path: Path) -> None:
+    with opened(fails_sometime(seed=1.0), tmp_path, 1, 8) as (lane, subject):
+        for size in (1, 8):
+            lane.warm(size, save=True, timeout_s=LONG_S)
+        lane.measure(1, ONE_TURN_S)
+        assert measure_until_it_fails(lane, 8) > 0
+        row = lane.row(subject.signature.outputs, lane)
+    assert (row.state, lane.state) == (RowState.MEASURED, None)
+    assert [figures.batch_size for figures in row.batches] == [1]
+    assert row.reason.startswith("batch size 8: ")
+
+
+def test_a_smallest_batch_size_that_fails_after_a_while_ran_before(tmp_path: Path) -> None:
+    with opened(fails_sometime(seed=1.0), tmp_path, 8) as (lane, subject):
+        lane.warm(8, save=True, timeout_s=LONG_S)
+        assert measure_until_it_fails(lane, 8) > 0
+        row = lane.row(subject.signature.outputs, lane)
+    assert (row.state, row.mend, row.batches) == (RowState.REFUSED, "", ())
+    assert row.reason.startswith("a run failed: ")
+
+
+def test_a_model_about_which_onnxruntime_says_much_opens(tmp_path: Path) -> None:
+    """A warning for each weight that nothing uses, more than a pipe holds."""
+    proto = models.add_one()
+    proto.graph.initializer.extend(models.tensor(f"{number}_{'unused' * 40}", [1.0]) for number in range(6000))
+    with opened(proto, tmp_path, 1):
+        said = (tmp_path / "lane" / "stderr.txt").read_text()
+    assert said.count("is not used by any node") == 6000

@@ -1,20 +1,40 @@
 """The rule, point by point: who leaves the CPU, and what keeps the others from it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ortolan_server.bench import rule
 from ortolan_server.bench.report import Recommendation, Row, RowState
 from ortolan_server.bench.rule import recommend
 from tests.server.bench.rows import apart, figures, row, without_figures
 
 CPU = row("cpu")
+IN_WORDS = {
+    "REFERENCE": "the row whose chain is `{0[0]}`",
+    "CPU_GAIN": "at least {:g} × that of the CPU's best where its `hardware` is `cpu`",
+    "ACCELERATOR_GAIN": "at least {:g} × where it is `accelerator`",
+    "P99_SLACK": "The `p99_s` of its single is at most {:g} × that of the CPU's single",
+    "P99_FREE_S": "or at most {:g}.",
+    "CPU_COST": "the `cpu_s_per_row` of its best is at most {:g} × that of the CPU's best",
+    "NEAR": "at least {:g} × the highest `rows_per_s`",
+    "LATENCY_GAIN": "{0:g} × `p50_s` is at most that of the CPU's single and {0:g} × `p99_s` too",
+}
 
 
 def recommended(*rows: Row, **options: bool) -> Recommendation:
     found = recommend(rows, **options)
     assert found is not None
     return found
+
+
+def test_the_words_have_the_numbers_of_the_code() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "bench.md").read_text(encoding="utf-8")
+    words = " ".join(page.partition("## The rule")[2].partition("\n## ")[0].split())
+    assert set(IN_WORDS) == {name for name in rule.__all__ if name.isupper()}
+    for name, text in IN_WORDS.items():
+        assert text.format(getattr(rule, name)) in words
 
 
 # What a chain must be to be recommended, and the least that keeps it from it. The CPU makes 1,000 rows/s, its rounds
@@ -122,7 +142,7 @@ def test_a_chain_that_halves_the_latency_is_named_too(p50_s: float, p99_s: float
     found = recommended(CPU, row("cuda", figures(p50_s=p50_s, p99_s=p99_s)))
     assert found.chain == ("cpu",)
     assert found.latency_chain == (("cuda",) if named else ())
-    assert ("For callers who wait for 1 row cuda takes 0.5 ms" in found.sentence) == named
+    assert ("For callers who wait for 1 row cuda takes 500 µs" in found.sentence) == named
 
 
 def test_the_recommended_chain_is_not_named_twice() -> None:

@@ -3,6 +3,7 @@
 import os
 import platform
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper
 
 from ortolan_server.bench.report import BenchReport, Row, RowState
 from ortolan_server.bench.runner import BenchJob, Progress
+from ortolan_server.bench.subject import look_at_subject
 from ortolan_server.errors import InvalidConfig
 from tests import models
 from tests.backends.third_party import ECHO, install
@@ -146,6 +148,56 @@ def test_no_process_is_left_behind_when_it_is_interrupted(tmp_path: Path) -> Non
     assert children() == []
 
 
+def test_no_process_is_left_behind_when_it_is_interrupted_at_the_end(tmp_path: Path, echo: None) -> None:
+    """While the first chain's process, which is stopped, is waited for."""
+    models.save(models.add_one(), tmp_path / "add_one")
+    interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    def on_progress(progress: Progress) -> None:
+        if (progress.chain, progress.stage) == ("echo", "round 1 of 1, batch size 1"):
+            os.kill(children()[0], signal.SIGSTOP)
+            interrupt.start()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job(tmp_path / "add_one", "cpu", "echo", batch_sizes=(1,), rounds=1), on_progress)
+    assert children() == []
+
+
+TOML = """
+[[chain]]
+provider = "openvino"
+[[chain]]
+provider = "cpu"
+[require]
+"""
+
+
+@pytest.mark.parametrize(
+    ("chain", "providers"),
+    [
+        ("openvino,cpu", ["openvino", "cpu"]),
+        ("cuda,openvino,cpu", ["cuda", "openvino", "cpu"]),
+        ("cuda,webgpu,cpu", ["cuda", "cpu"]),
+        ("cuda", ["cuda"]),
+    ],
+)
+def test_a_contract_holds_for_its_providers_and_the_first(chain: str, providers: list[str], tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "add_one", toml=TOML + 'provider = ["cpu", "openvino"]\nnode_share = 0.5')
+    _, (composed, config) = look_at_subject(job(tmp_path / "add_one", chain)).chains
+    assert list(composed.contract.providers) == providers
+    assert composed.contract.node_share == 0.5
+    assert config.require is not None
+
+
+def test_the_reference_is_held_to_no_contract(tmp_path: Path, echo: None) -> None:
+    models.save(models.add_one(), tmp_path / "add_one", toml=TOML + 'forbid_on_cpu = ["Add"]')
+    found = run(job(tmp_path / "add_one", "cpu", "echo"))
+    assert (row(found, "cpu").state, row(found, "cpu").verdict) == (RowState.MEASURED, "KEPT")
+    assert row(found, "echo").state is RowState.REFUSED
+    assert "on the CPU, where the contract forbids them: 1 Add" in row(found, "echo").reason
+    assert found.recommendation is not None
+
+
 def embedding() -> onnx.ModelProto:
     """Input ids INT64[N] → output y FP32[N,2] of a table with three rows, plus noise; words BYTES[N] → said[N]."""
     nodes = [
@@ -202,13 +254,12 @@ def nothing_may_start(progress: Progress) -> None:
     [
         (["tpu"], {}, r"chain\[1\]\.provider: no provider 'tpu'"),
         (["cpu", "cuda", "cpu"], {}, "chain cpu is given twice"),
-        ([""], {}, "chain '' names no provider"),
+        ([""], {}, "chain '' names no provider; known: coreml, cpu, "),
         ([], {"inputs": {"z": Path("z.npy")}}, "no input 'z'; it takes 'x' FP32"),
         ([], {"inputs": {"x": Path("missing.npy")}}, "missing.npy: .*No such file"),
         ([], {"batch_sizes": (0, 1)}, "batch sizes must be above zero"),
-        ([], {"batch_sizes": ()}, "batch sizes must be above zero, and at least one"),
+        ([], {"batch_sizes": ()}, "batch sizes must be above zero, at least one of them"),
         ([], {"rounds": 0}, "must be above zero"),
-        ([], {"version": 2}, "has no version 2; it has 1"),
     ],
 )
 def test_errors_of_use(chains: list[str], changed: dict[str, object], message: str, tmp_path: Path) -> None:

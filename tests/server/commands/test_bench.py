@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 from typer.testing import Result
 
 from ortolan_server.bench.report import BenchReport, RowState
@@ -43,9 +44,9 @@ def test_the_help_says_what_it_does(bench: Ortolan) -> None:
     [
         (["--chain", "tpu"], "no provider 'tpu'; known: coreml, cpu, cuda, "),
         (["--chain", "cpu", "--chain", " , "], "names no provider; known: coreml, cpu, "),
-        (["--chain", "cpu", "--chain", " cpu"], "--chain cpu comes twice"),
-        (["--batch", "1,two"], "--batch takes whole numbers from 1 with commas between, as in 1,8,32, not '1,two'"),
-        (["--batch", "0"], "--batch takes whole numbers"),
+        (["--chain", "cpu", "--chain", " cpu"], "chain cpu is given twice"),
+        (["--batch", "1,two"], "--batch takes whole numbers with commas between, as in 1,8,32, not '1,two'"),
+        (["--batch", "1,0"], "batch sizes must be above zero"),
         (["--rounds", "0"], "--rounds"),
         (["--seconds", "0"], "--seconds"),
         (["--input", "x"], "--input takes name=value"),
@@ -75,9 +76,19 @@ def test_a_model_that_is_not_there(bench: Ortolan, tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_model(bench: Ortolan, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_text("no model")
-    done = bench(tmp_path / "m.onnx")
-    assert done.exit_code == 1
-    assert "not a readable ONNX model" in done.stderr
+    for flags in ([], ["--chain", "cpu", "--batch", "1"]):
+        done = bench(tmp_path / "m.onnx", *flags)
+        assert done.exit_code == 1
+        assert "not a readable ONNX model" in done.stderr
+
+
+def test_a_model_that_cannot_be_measured_as_asked_is_a_usage_error_without_flags_too(
+    bench: Ortolan, tmp_path: Path
+) -> None:
+    models.save(models.identity(TensorProto.FLOAT, None), tmp_path / "m")
+    done = bench(tmp_path / "m")
+    assert done.exit_code == 2
+    assert "may have any shape: give it as a .npy file" in done.stderr
 
 
 @pytest.mark.wheel("onnxruntime")

@@ -67,6 +67,22 @@ def test_commands_of_the_client_need_no_server(script: Script) -> None:
         assert (done.returncode, f"Usage: ortolan {command}" in done.stdout) == (0, True), done.stderr
 
 
+def test_a_protobuf_that_is_too_old_is_named_with_what_mends_it(script: Script) -> None:
+    refuse = (
+        "import sys\n"
+        "from google.protobuf.runtime_version import VersionError\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'grpc_channelz': raise VersionError('gencode 7.35.1 runtime 6.33.6')\n"
+        "sys.meta_path.insert(0, Finder())"
+    )
+    done = script("serve", "nothing", before=refuse)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    for words in ("gencode 7.35.1 runtime 6.33.6", "pip check", "tritonclient"):
+        assert words in done.stderr
+
+
 def test_a_missing_module_that_no_extra_brings_is_not_blamed_on_one(script: Script) -> None:
     done = script("status", before=_without("ortolan_server.commands._render"))
     assert done.returncode == 1

@@ -1,5 +1,6 @@
 """Which certificate a connection gets: files that cannot be used, new files, files that are half written."""
 
+import errno
 import os
 import ssl
 from collections.abc import Iterator
@@ -190,6 +191,37 @@ def test_a_change_that_leaves_no_mark_is_seen(certificates: ServerCertificates, 
     served.key.write_bytes(key)
     os.utime(served.key, ns=(written.st_atime_ns, written.st_mtime_ns))
     assert certificates.fetch() is not None
+
+
+def test_a_change_of_rights_is_a_mark(chains: Chains, served: Pair, log: list[dict[str, object]]) -> None:
+    """A key that becomes readable has the content, size and time of before."""
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    certificates = ServerCertificates(TlsFiles(served.cert, served.key), lambda: now)
+    certificates.credentials()
+    assert certificates.fetch() is None
+    written = served.key.stat()
+    other = chains.renewed.key.read_bytes()
+    assert len(other) == written.st_size
+    served.key.write_bytes(other)
+    os.utime(served.key, ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert certificates.fetch() is None
+    assert names(log) == ["certificate_loaded", "certificate_reload_failed"]
+
+
+def test_what_could_not_be_read_is_read_again(chains: Chains, served: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file handle is left, for a moment: nothing in the files' marks tells when that is over."""
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    certificates = ServerCertificates(TlsFiles(served.cert, served.key), lambda: now)
+    certificates.credentials()
+    chains.renewed.copy_to(served)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse_to_open)
+        assert certificates.fetch() is None
+    assert certificates.fetch() is not None
+
+
+def refuse_to_open(path: Path, *arguments: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def test_a_secret_of_kubernetes_is_followed(chains: Chains, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["duration", "memory", "ratio", "rounded"]
+__all__ = ["counted", "duration", "memory", "rate", "ratio", "rounded", "times"]
 
 _MILLI, _MICRO = 1e-3, 1e-6
 _THOUSAND = 1000
@@ -32,6 +32,25 @@ def memory(count_bytes: int) -> str:
     return f"{mebibytes:.0f} MiB" if mebibytes < _THOUSAND else f"{mebibytes / 1024:.1f} GiB"
 
 
+def rate(rows_per_s: float) -> str:
+    """As in 1,235 rows/s."""
+    return f"{rounded(rows_per_s)} rows/s"
+
+
 def ratio(value: float) -> str:
-    """As in ×0.92, ×1.53, ×12.4."""
-    return f"×{rounded(value) if value >= 1 else f'{value:.2f}'}"
+    """For a column: ×0.92, ×1.53, ×12.4."""
+    return f"×{_factor(value)}"
+
+
+def times(value: float) -> str:
+    """For a sentence: 0.92x, 1.53x, 12.4x."""
+    return f"{_factor(value)}x"
+
+
+def counted(number: int, noun: str) -> str:
+    """As in 1 core, 2 cores."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _factor(value: float) -> str:
+    return rounded(value) if value >= 1 else f"{value:.2f}"

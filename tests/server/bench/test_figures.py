@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ortolan_server.commands._figures import duration, memory, ratio, rounded
+from ortolan_server.bench.figures import counted, duration, memory, rate, ratio, rounded, times
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,11 @@ def test_memory_takes_the_unit_that_fits(count: int, text: str) -> None:
     assert memory(count) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.918, "×0.92"), (1.528, "×1.53"), (12.44, "×12.4"), (0.0, "×0.00")])
+@pytest.mark.parametrize(("value", "text"), [(0.918, "0.92"), (1.528, "1.53"), (12.44, "12.4"), (0.0, "0.00")])
 def test_ratios_keep_two_decimals_or_three_digits(value: float, text: str) -> None:
-    assert ratio(value) == text
+    assert (ratio(value), times(value)) == (f"×{text}", f"{text}x")
+
+
+def test_words_stand_behind_figures() -> None:
+    assert (rate(1234.6), rate(9.87)) == ("1,235 rows/s", "9.87 rows/s")
+    assert (counted(1, "core"), counted(2, "core")) == ("1 core", "2 cores")
