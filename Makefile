@@ -51,9 +51,8 @@ docs: $(DEV) ## generate docs/providers.md after a change of a backend
 	@$(BIN)/python scripts/providers_page.py
 
 .PHONY: bench
-bench: $(DEV) ## measure a served model against the same model in process
-	@$(BIN)/python examples/prepare.py
-	@$(BIN)/python -m benchmarks.infer $(ARGS)
+bench: $(DEV) ## measure the server beside its limits and its peers (ARGS="--quick --case tiny-64")
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: clean
 clean: ## remove everything that make made
