@@ -1,6 +1,7 @@
 """A real server for tests, acceptance checks and benchmarks: `ortolan serve` in a process of its own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -97,12 +98,13 @@ def running_server(
     wait_for: str = LOADED,
 ) -> Iterator[RunningServer]:
     """Serves `repository` on a free port with the interpreter `python`; everything is loaded when it is given out, or
-    another event of its log has come.
+    another event of its log has come. ORTOLAN_TEST_SERVE_FLAGS adds flags to those of every server.
 
     Stopped at the end with SIGTERM unless it has ended; then its exit status must be 0.
     """
     address = () if "--grpc-address" in flags else ("--grpc-address", "127.0.0.1:0")
-    command = [str(python), "-c", ENTRY, "serve", str(repository), *address, *flags]
+    more = os.environ.get("ORTOLAN_TEST_SERVE_FLAGS", "").split()
+    command = [str(python), "-c", ENTRY, "serve", str(repository), *address, *flags, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         server = RunningServer(process)
         try:

@@ -14,7 +14,7 @@ LONGEST_FILE_LINES = 400
 LAYERS = (
     {"addresses", "errors", "units", "validation"},
     {"telemetry", "tensors"},
-    {"repository", "settings"},
+    {"allocation", "codec", "repository", "settings"},
     {"chains", "engine"},
     {"lifecycle"},
     {"services"},

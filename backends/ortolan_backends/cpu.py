@@ -37,7 +37,8 @@ class CpuOptions(ProviderOptions):
         key="intra_op_num_threads",
         ge=0,
         le=_MAX_THREADS,
-        doc="Threads that work on one operator; 0 takes one per physical core.",
+        doc="Threads that work on one operator; 0 takes one per physical core. Left out, a served model gets its share "
+        "of the cores.",
     )
     spinning: bool = option(
         False,

@@ -9,6 +9,7 @@ import structlog
 from ortolan_backends.catalog import Catalog
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.wheel import require_one_wheel
+from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
@@ -22,6 +23,7 @@ from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import Settings
 from ortolan_server.transport.certificates import Certificate
 from ortolan_server.transport.health import Health
+from ortolan_server.transport.lanes import fast_lane_works
 from ortolan_server.transport.pools import CallPool
 from ortolan_server.transport.server import GrpcServer
 
@@ -43,13 +45,16 @@ _MISSING = {
 class App:
     """A server with its models. Building binds nothing and loads nothing."""
 
-    def __init__(self, settings: Settings, repository: Repository, runtime_log: RuntimeLog) -> None:
+    def __init__(
+        self, settings: Settings, repository: Repository, runtime_log: RuntimeLog, allocation: Allocation
+    ) -> None:
         package, runtime_version = require_one_wheel()
         ours = version("ortolan")
         registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded)
-        self.manager = ModelManager(repository, registry, drain_timeout_s=settings.drain_timeout_s)
+        self.manager = ModelManager(repository, registry, allocation, drain_timeout_s=settings.drain_timeout_s)
         metadata = MetadataService(self.manager, registry, version=ours, ready_when_empty=settings.ready_when_empty)
-        facts = HostFacts(ours, runtime_version, package, socket.gethostname(), datetime.now(UTC))
+        self._lane = "fast" if settings.fast_lane and fast_lane_works() else "public"
+        facts = HostFacts(ours, runtime_version, package, socket.gethostname(), datetime.now(UTC), self._lane)
         self._settings = settings
         self._health = Health(self.manager, metadata, CallPool(_HEALTH_THREADS, "health"))
         self._server = GrpcServer(
@@ -60,6 +65,7 @@ class App:
             repository=RepositoryService(self.manager, control_allowed=settings.control_allowed),
             statistics=StatisticsService(self.manager),
             reflection=ReflectionService(self.manager, registry, settings, facts),
+            fast_lane=self._lane == "fast",
         )
 
     def start(self) -> str:
@@ -68,7 +74,7 @@ class App:
         missing = _MISSING[self._settings.tls]
         if missing and not self._settings.is_loopback:
             log.warning("listening_beyond_loopback", address=address, text=missing)
-        log.info("server_listening", address=address, tls=self._settings.tls)
+        log.info("server_listening", address=address, tls=self._settings.tls, lane=self._lane)
         self.manager.subscribe(_log_change)
         self._health.follow()
         return address

@@ -94,6 +94,11 @@ class Settings(BaseModel):
         title="--max-streams",
         description="Inference streams open at once; one more is answered as overload.",
     )
+    fast_lane: bool = Field(
+        default=True,
+        title="--fast-lane",
+        description="Answer inferences from gRPC's completion queue directly, where a trial at start shows it works.",
+    )
     allow_control: bool | None = Field(
         default=None,
         title="--allow-control",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.repository import Repository
@@ -27,7 +28,8 @@ def manage(registry: Registry) -> Iterator[Manage]:
     managers: list[ModelManager] = []
 
     def make(folder: Path, *, loaded: bool = True) -> ModelManager:
-        manager = ModelManager(Repository.scan(folder, allow_empty=True), registry, drain_timeout_s=DRAIN_S)
+        repository = Repository.scan(folder, allow_empty=True)
+        manager = ModelManager(repository, registry, Allocation(cores=2), drain_timeout_s=DRAIN_S)
         managers.append(manager)
         if loaded:
             manager.load_all()

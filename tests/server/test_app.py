@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.allocation import Allocation
 from ortolan_server.app import App
 from ortolan_server.repository import Repository
 from ortolan_server.settings import Settings
@@ -31,7 +32,7 @@ def test_who_listens_wide_is_told_what_is_missing(  # noqa: PLR0913 - the table 
     files = {"tls_cert": chains.right.cert, "tls_key": chains.right.key, "tls_client_ca": chains.client_ca}
     given = {"off": 0, "tls": 2, "mtls": 3}[tls]
     settings = Settings.parse({"grpc_address": address, **dict(list(files.items())[:given])})
-    app = App(settings, Repository.scan(tmp_path, allow_empty=True), runtime_log)
+    app = App(settings, Repository.scan(tmp_path, allow_empty=True), runtime_log, Allocation(cores=2))
     with capture_logs() as events:
         app.start()
         app.stop()

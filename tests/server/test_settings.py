@@ -19,6 +19,7 @@ def test_defaults() -> None:
         "max_in_flight": 256,
         "max_in_flight_bytes": 1 << 30,
         "max_streams": 256,
+        "fast_lane": True,
         "allow_control": None,
         "allow_degraded": False,
         "exit_on_broken": False,

@@ -17,6 +17,10 @@ from ortolan_backends.errors import UnservableModel
 
 __all__ = ["ModelFile", "read_model", "walk"]
 
+_REPEATING = frozenset({"Loop", "Scan"})
+# They make a tensor as large as a value says. Where its data is an input, and not its size, is not told apart.
+_SIZED = frozenset({"ConstantOfShape", "Expand", "Range", "Tile"})
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
@@ -34,6 +38,18 @@ class ModelFile:
             info.name
             for info in declared
             if info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
+        )
+
+    @property
+    def is_predictable(self) -> bool:
+        """Whether the sizes of the inputs alone decide how long a run takes, as far as the graph shows it.
+
+        Not so with a Loop or a Scan, nor where an input says how large a tensor is to be made.
+        """
+        given = {info.name for info in self.proto.graph.input}
+        return not any(
+            node.op_type in _REPEATING or (node.op_type in _SIZED and not given.isdisjoint(node.input))
+            for node in walk(self.proto.graph)
         )
 
 

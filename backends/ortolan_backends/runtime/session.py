@@ -102,6 +102,11 @@ class Session:
         """The `onnxruntime.GraphOptimizationLevel` it was opened with."""
         return self._session.get_session_options().graph_optimization_level
 
+    @property
+    def threads(self) -> int:
+        """That work on one operator; 0: as many as ONNX Runtime takes."""
+        return int(self._session.get_session_options().intra_op_num_threads)
+
     def assigned_subgraphs(self) -> list[Any]:
         """ONNX Runtime's record of what it assigned at partitioning."""
         return list(self._session.get_provider_graph_assignment_info())
@@ -145,9 +150,12 @@ class Session:
         return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, _ONNX_BFLOAT16)
 
 
-def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -> tuple[Session, list[LogLine]]:
+def open_session(
+    model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog, *, threads: int = 0
+) -> tuple[Session, list[LogLine]]:
     """Opens `model` on the first of `rungs`, with the others as fallback for single nodes.
 
+    So many `threads` work on one operator, where no rung's options say it; 0: as many as ONNX Runtime takes.
     A lower rung that cannot be attached is left out: it is a fallback, not what was asked for. Returns the
     session and what ONNX Runtime logged meanwhile, with a line of ours for each rung left out. Raises
     OpenRefused, whose stage says where it ended.
@@ -157,7 +165,7 @@ def open_session(model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog) -
     failure: Exception | None = None
     with _opening, log.capture() as captured:
         try:
-            options, left_out = _session_options(model, rungs, logid)
+            options, left_out = _session_options(model, rungs, logid, threads)
             stage = "open"
             session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
         except UnservableModel:
@@ -177,9 +185,12 @@ def _ours(lines: Sequence[LogLine], logid: str) -> list[LogLine]:
     return [line for line in lines if line.logid in (logid, "Default")][:_MOST_LINES]
 
 
-def _session_options(model: ModelFile, rungs: Sequence[OpenRung], logid: str) -> tuple[Any, list[LogLine]]:
+def _session_options(
+    model: ModelFile, rungs: Sequence[OpenRung], logid: str, threads: int
+) -> tuple[Any, list[LogLine]]:
     options = onnxruntime.SessionOptions()
     options.logid = logid
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     # A model opened from bytes has no folder of its own.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))

@@ -49,6 +49,7 @@ class GetServerResponse(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     CONTROL_ALLOWED_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     onnxruntime_version: _builtins.str
     """ONNX Runtime's own version, e.g. "1.31.1"."""
@@ -57,6 +58,8 @@ class GetServerResponse(_message.Message):
     host: _builtins.str
     control_allowed: _builtins.bool
     """Are RepositoryModelLoad, RepositoryModelUnload and PlanAssignment allowed?"""
+    lane: _builtins.str
+    """How inferences are answered: "fast", from gRPC's completion queue, or "public", through grpcio's own server."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -71,10 +74,11 @@ class GetServerResponse(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         limits: Global___Limits | None = ...,
         control_allowed: _builtins.bool = ...,
+        lane: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_allowed", b"control_allowed", "host", b"host", "limits", b"limits", "onnxruntime_package", b"onnxruntime_package", "onnxruntime_version", b"onnxruntime_version", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_allowed", b"control_allowed", "host", b"host", "lane", b"lane", "limits", b"limits", "onnxruntime_package", b"onnxruntime_package", "onnxruntime_version", b"onnxruntime_version", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

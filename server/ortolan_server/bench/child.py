@@ -88,7 +88,7 @@ class _Worker:
             registry.probe(rung.name)
         before = look_at_memory()
         start_s = time.perf_counter()
-        opened = open_model(registry, Path(command.model), chain, trust_inputs=config.trust_inputs)
+        opened = open_model(registry, Path(command.model), chain, config)
         load_s = time.perf_counter() - start_s
         after = look_at_memory()
         report = opened.report

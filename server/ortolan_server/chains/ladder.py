@@ -33,6 +33,8 @@ class Chain:
 
     rungs: tuple[Rung, ...]
     contract: Contract
+    threads: int = 0
+    """That work on one operator, where the options of no rung say it; 0: as many as ONNX Runtime takes."""
 
     def __str__(self) -> str:
         return ", ".join(rung.name for rung in self.rungs)
@@ -124,7 +126,7 @@ class Climb:
         try:
             self._require_available(rung)
             openings, left_out = self._with_those_below(number)
-            session, lines = open_session(model, openings, self._log)
+            session, lines = open_session(model, openings, self._log, threads=self._chain.threads)
             log = (*left_out, *(line.text for line in lines if line.is_problem))
             opened = self._read(number, rung, session, model)
         except OpenRefused as error:

@@ -12,6 +12,7 @@ import typer
 
 from ortolan_backends.errors import BackendError
 from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.allocation import Allocation
 from ortolan_server.app import App
 from ortolan_server.commands._console import BROKEN, FAILURE, complain
 from ortolan_server.commands._what_to_try import say_what_to_try
@@ -23,6 +24,7 @@ from ortolan_server.telemetry.logs import configure, foreign_line, runtime_line
 __all__ = ["serve"]
 
 _DEFAULTS = Settings()
+_LOOK_S = 1.0
 # Small calls wait for the interpreter when a thread with long Python work holds it; Python's own 5 ms is
 # made for throughput.
 _SWITCH_INTERVAL_S = 5e-4
@@ -47,6 +49,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     max_in_flight: Annotated[int, _flag("max_in_flight")] = _DEFAULTS.max_in_flight,
     max_in_flight_size: Annotated[str, _flag("max_in_flight_bytes")] = "1GiB",
     max_streams: Annotated[int, _flag("max_streams")] = _DEFAULTS.max_streams,
+    fast_lane: Annotated[bool, _flag("fast_lane", "--fast-lane/--public-lane")] = _DEFAULTS.fast_lane,
     allow_control: Annotated[
         bool | None, _flag("allow_control", "--allow-control/--deny-control")
     ] = _DEFAULTS.allow_control,
@@ -80,6 +83,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "max_in_flight": max_in_flight,
         "max_in_flight_bytes": max_in_flight_size,
         "max_streams": max_streams,
+        "fast_lane": fast_lane,
         "allow_control": allow_control,
         "allow_degraded": allow_degraded,
         "exit_on_broken": exit_on_broken,
@@ -105,7 +109,9 @@ def _run_logged(path: Path, settings: Settings, log_level: str) -> int:
     runtime_log = RuntimeLog(runtime_line, foreign_line)
     configure(runtime_log.start(), log_level)
     try:
-        status, finished = _run(App(settings, Repository.scan(path, allow_empty=True), runtime_log), settings)
+        repository = Repository.scan(path, allow_empty=True)
+        app = App(settings, repository, runtime_log, Allocation.of_this_machine())
+        status, finished = _run(app, settings)
     finally:
         runtime_log.stop()
     if not finished:
@@ -122,7 +128,8 @@ def _run(app: App, settings: Settings) -> tuple[int, bool]:
     # Aside, since a load is deaf to signals.
     loader = threading.Thread(target=_load, args=(app, address, stop, settings, broken), name="loader", daemon=True)
     loader.start()
-    stop.wait()
+    while not stop.wait(_LOOK_S):
+        pass  # a signal that another thread was given wakes nobody: Python handles it here, the next time we look
     finished = app.stop()
     return BROKEN if broken else 0, finished and not loader.is_alive()
 

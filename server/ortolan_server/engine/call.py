@@ -1,22 +1,22 @@
 """One inference on its way through the engine."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ortolan_server.errors import OrtolanError
 
-__all__ = ["Array", "InferenceCall", "InferenceResult", "Reply", "Ticket", "Timings"]
+__all__ = ["Array", "InferenceCall", "InferenceResult", "Pump", "Reply", "Ticket", "Timings"]
 
 Array = NDArray[np.generic]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a frozen one takes three times as long to make, which counts here
 class InferenceCall:
-    """What is asked of a model version, already decoded and checked against its signature."""
+    """What is asked of a model version, already decoded and checked against its signature. Nobody changes it."""
 
     feeds: Mapping[str, Array]
     """Input name → array in ONNX Runtime's terms (BF16 as uint16, BYTES as object arrays of `str`)."""
@@ -28,22 +28,31 @@ class InferenceCall:
     """Size of the batch dimension, 1 for models without one."""
     decode_s: float = 0.0
     """How long it took to read the request, for the statistics."""
+    bucket: Hashable = None
+    """The same for calls that may run as one batch: it tells shapes without the batch dimension, datatypes and outputs
+    apart. None: joined with no other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """Where a call's time went, in seconds."""
 
     queue_s: float
+    """From its arrival until its batch was taken from the queue."""
+    batch_s: float
+    """Joining the inputs of its batch, and splitting the outputs; 0 for a call that ran alone."""
     run_s: float
+    """The session's run, of the whole batch."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, see above
 class InferenceResult:
-    """Arrays in the order of `InferenceCall.outputs`."""
+    """What came of a call."""
 
-    arrays: tuple[Array, ...]
-    timings: Timings = field(default=Timings(0.0, 0.0))
+    arrays: Sequence[Array]
+    """In the order of `InferenceCall.outputs`. Views of the whole batch's arrays."""
+    timings: Timings
+    batch_rows: int
+    """Rows of the run it was part of: its own, and those of the calls it was joined with."""
 
 
 Reply = Callable[[InferenceResult | OrtolanError], None]
@@ -51,11 +60,24 @@ Reply = Callable[[InferenceResult | OrtolanError], None]
 returns; must return soon and must not raise."""
 
 
+class Pump(Protocol):
+    """A thread that offers to run small models itself, once it has nothing better to do."""
+
+    def put(self, work: Callable[[], None]) -> None:
+        """`work` is called once, soon, on the pump's thread. For that thread only."""
+        ...
+
+
 class Ticket(Protocol):
     """A submitted call, for the one who submitted it."""
 
+    @property
+    def runs_on_pump(self) -> bool:
+        """The pump it was submitted with runs it before it does anything else: nothing is gained by cancelling it."""
+        ...
+
     def cancel(self) -> None:
-        """The caller left: a waiting call leaves the queue, a running one is stopped.
+        """The caller left: a waiting call leaves the queue, a run is stopped once all callers of its batch have left.
 
         The reply still comes, with CallCancelled unless the run ended first. Any thread, any number of times.
         """

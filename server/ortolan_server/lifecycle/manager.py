@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, InvalidRequest, LoadFailed, ModelNotFound, ModelNotReady
 from ortolan_server.lifecycle.states import State
+from ortolan_server.lifecycle.threads import threads_of_the_rest, warn_of_too_many
 from ortolan_server.lifecycle.version import ModelVersion
-from ortolan_server.repository import ModelEntry, Repository
+from ortolan_server.repository import ModelEntry, ModelToml, Repository
 from ortolan_server.repository.versions import wanted_versions
 
 __all__ = ["Model", "ModelManager", "parse_version"]
@@ -42,11 +44,17 @@ class Model:
 class ModelManager:
     """Loads happen one at a time; finding a version never waits for one."""
 
-    def __init__(self, repository: Repository, registry: Registry, *, drain_timeout_s: float) -> None:
+    def __init__(
+        self, repository: Repository, registry: Registry, allocation: Allocation, *, drain_timeout_s: float
+    ) -> None:
         self.repository = repository
         self._registry = registry
+        self._cores = allocation.cores
         self._drain_timeout_s = drain_timeout_s
         self._models = {name: Model(entry) for name, entry in repository.models.items()}
+        # What `find` answers, by model and by version as requests name it: renewed after each change of a state.
+        self._serving: dict[str, dict[str, ModelVersion]] = {}
+        self._renewing = threading.Lock()
         self._listeners: list[Listener] = []
         self._control = threading.Lock()
         self._stopping = False
@@ -74,6 +82,10 @@ class ModelManager:
         """Models whose rungs were tried, and none kept the contract or was allowed to serve without."""
         return sorted({version.model for version in self.versions if version.contract_broken})
 
+    @property
+    def _configs(self) -> dict[str, ModelToml]:
+        return {model.entry.name: model.entry.config for model in self.models}
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """`listener` hears of every change of a version, on the thread that made it. Returns how to leave."""
         self._listeners.append(listener)
@@ -81,6 +93,7 @@ class ModelManager:
 
     def load_all(self) -> None:
         """Loads every model; one that fails leaves the others alone."""
+        warn_of_too_many(self._cores, self._configs)
         for model in self.models:
             with self._control:
                 if self._stopping:
@@ -101,6 +114,7 @@ class ModelManager:
             model = self._models[name] = known or Model(entry)
             # A broken model.toml does not tell whether the model is required: what it said before holds on.
             model.entry = replace(model.entry, error=entry.error) if entry.error else entry
+            warn_of_too_many(self._cores, self._configs)
             failures = self._load_wanted(model)
             if known is None and not model.versions:
                 del self._models[name]  # nothing came of it
@@ -126,6 +140,10 @@ class ModelManager:
 
         Raises ModelNotFound, ModelNotReady, and InvalidRequest for a version that is not a positive integer.
         """
+        serving = self._serving.get(model)
+        found = None if serving is None else serving.get(version)
+        if found is not None:
+            return found
         found = self.known(model, version)
         if not found.serves:
             raise found.not_ready()
@@ -187,7 +205,8 @@ class ModelManager:
             model.versions[number] = fresh  # so that LOADING shows
             if before is not None:
                 before.unload(0.0)  # one whose device failed still has its session
-        fresh.load(self._registry, str(entry.config_path or entry.folder))
+        threads = threads_of_the_rest(self._cores, self._configs)
+        fresh.load(self._registry, str(entry.config_path or entry.folder), threads)
         failure = f"version {number}: {fresh.reason}" if fresh.state is State.FAILED else ""
         if model.versions[number] is fresh:
             return failure
@@ -203,12 +222,25 @@ class ModelManager:
         holder = self._models.get(version.model)
         if holder is None or holder.versions.get(version.number) is not version:
             return  # loading aside, or replaced already
+        self._renew(version.model)
         for listener in list(self._listeners):
             try:
                 listener(version)
             except Exception:
                 # Whoever listens badly must not keep a version from its next state.
                 log.exception("listener_failed", model=version.model, version=version.version)
+
+    def _renew(self, name: str) -> None:
+        """Looks again which versions of a model serve, after the state of one has changed."""
+        # One at a time: the last to look sees all that was changed.
+        with self._renewing:
+            model = self._models.get(name)
+            best = model.serving if model else None
+            if model is None or best is None:
+                self._serving.pop(name, None)
+                return
+            versions = {version.version: version for version in list(model.versions.values()) if version.serves}
+            self._serving[name] = {**versions, "": best}
 
 
 def _number(version: ModelVersion) -> int:

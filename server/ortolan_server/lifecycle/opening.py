@@ -10,6 +10,8 @@ from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import Chain, ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
+from ortolan_server.lifecycle.batch_axis import require_batch_axis
+from ortolan_server.repository import ModelToml
 from ortolan_server.repository.external_data import check_external_data
 from ortolan_server.tensors import Signature
 
@@ -22,18 +24,21 @@ class OpenModel:
 
     report: ChainReport
     signature: Signature | None
+    is_predictable: bool = False
+    """Whether runs that were measured tell how long the next one takes: see `ModelFile`."""
 
 
-def open_model(registry: Registry, path: Path, chain: Chain, *, trust_inputs: bool) -> OpenModel:
-    """Opens the model at `path` on its chain. What is wrong with the model or a rung is in the report.
+def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml) -> OpenModel:
+    """Opens the model at `path` on its chain, which is that of `config` or takes its place.
 
-    With `trust_inputs` a model is taken with which some input can end the process.
+    What is wrong with the model or a rung is in the report. With `trust_inputs` a model is taken with which some input
+    can end the process.
     """
     try:
         model = read_model(path)
         check_external_data(model.proto, path.parent)
         _refuse_compiled_code(model)
-        if not trust_inputs:
+        if not config.trust_inputs:
             _refuse_hazards(model)
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
@@ -44,9 +49,11 @@ def open_model(registry: Registry, path: Path, chain: Chain, *, trust_inputs: bo
         return OpenModel(report, None)
     try:
         signature = Signature.of(report.session.inputs, report.session.outputs)
+        if config.batching is not None:
+            require_batch_axis(signature)
     except LoadFailed as error:
         return OpenModel(_broken(report, str(error)), None)
-    return OpenModel(report, signature)
+    return OpenModel(report, signature, model.is_predictable)
 
 
 def _refuse_compiled_code(model: ModelFile) -> None:

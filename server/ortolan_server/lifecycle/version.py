@@ -13,14 +13,14 @@ from ortolan_backends.errors import DeviceFailure
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import Chain, ChainReport
 from ortolan_server.chains.registry import Registry
-from ortolan_server.engine.call import InferenceCall, Reply, Ticket
-from ortolan_server.engine.engine import Engine
+from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
+from ortolan_server.engine.engine import BatchLimits, Engine
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import InvalidConfig, ModelNotReady
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.states import State, advance
 from ortolan_server.lifecycle.warming import warm_up
-from ortolan_server.repository.config import ModelToml
+from ortolan_server.repository.config import Batching, ModelToml
 from ortolan_server.tensors import Signature
 
 __all__ = ["ModelVersion"]
@@ -36,6 +36,8 @@ class ModelVersion:
     ) -> None:
         self.model = model
         self.number = number
+        self.version = str(number)
+        """The number as the protocol writes it."""
         self.path = path
         self.config = config
         self.state = State.NEW
@@ -51,11 +53,6 @@ class ModelVersion:
         # A worker whose device failed and an unload may want the next state at once.
         self._turn = threading.RLock()
         self._changed = changed
-
-    @property
-    def version(self) -> str:
-        """The number as the protocol writes it."""
-        return str(self.number)
 
     @property
     def serves(self) -> bool:
@@ -78,24 +75,27 @@ class ModelVersion:
         reason = f": {self.reason}" if self.reason else ""
         return ModelNotReady(f"model {self.model!r} version {self.version} is {self.state}{reason}")
 
-    def load(self, registry: Registry, where: str) -> None:
-        """Opens the session and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the model."""
+    def load(self, registry: Registry, where: str, threads: int) -> None:
+        """Opens the session and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the model.
+
+        `threads` work on one operator, unless its chain says otherwise.
+        """
         self._advance(State.LOADING)
         try:
-            self._load(registry, where)
+            self._load(registry, where, threads)
         except Exception:
             # A third party's backend may raise anything: the other models must not suffer.
             log.exception("model_load_crashed", model=self.model, version=self.version)
             self._fail("internal error: the server's log has the details")
 
-    def _load(self, registry: Registry, where: str) -> None:
+    def _load(self, registry: Registry, where: str, threads: int) -> None:
         start = time.monotonic()
         try:
-            self.chain = registry.compose(self.config, where)
+            self.chain = replace(registry.compose(self.config, where), threads=threads)
         except InvalidConfig as error:
             self._advance(State.FAILED, str(error))
             return
-        opened = open_model(registry, self.path, self.chain, trust_inputs=self.config.trust_inputs)
+        opened = open_model(registry, self.path, self.chain, self.config)
         self.load_s = time.monotonic() - start
         self.loaded_at = datetime.now(UTC)
         self.report = opened.report
@@ -110,10 +110,14 @@ class ModelVersion:
             self._fail(f"the device failed at the first run: {error}")
             return
         self._signature = opened.signature
+        limits, batching = self.config.limits, self.config.batching
         self._engine = Engine(
             session,
-            queue_limit=self.config.limits.queue,
-            concurrency=self.config.limits.concurrency,
+            queue_limit=limits.queue,
+            queue_bytes=limits.queue_size,
+            concurrency=limits.concurrency,
+            batching=None if batching is None else _batch_limits(batching),
+            may_run_inline=opened.is_predictable,
             statistics=self.statistics,
             name=f"{self.model}/{self.version}",
             on_device_failure=self._device_failed,
@@ -122,12 +126,12 @@ class ModelVersion:
         kept = opened.report.verdict.state is VerdictState.KEPT
         self._advance(State.READY if kept else State.DEGRADED, "" if kept else opened.report.verdict.sentence)
 
-    def submit(self, call: InferenceCall, reply: Reply) -> Ticket:
+    def submit(self, call: InferenceCall, reply: Reply, pump: Pump | None = None) -> Ticket:
         """Hands a call to the engine. Raises ModelNotReady when there is none to take it."""
         engine = self._engine
         if engine is None or not self.serves:
             raise self.not_ready()
-        return engine.submit(call, reply)
+        return engine.submit(call, reply, pump)
 
     def unload(self, timeout_s: float) -> None:
         """Finishes what is queued, for at most `timeout_s`, then lets the session go."""
@@ -166,3 +170,7 @@ class ModelVersion:
         self.state = advance(self.state, state)
         self.reason = reason
         self._changed(self)
+
+
+def _batch_limits(batching: Batching) -> BatchLimits:
+    return BatchLimits(batching.max_size, batching.max_delay_ms / 1000, frozenset(batching.preferred_sizes))

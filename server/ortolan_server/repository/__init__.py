@@ -1,4 +1,5 @@
 from ortolan_server.repository.config import (
+    Batching,
     ChainRung,
     Limits,
     ModelToml,
@@ -13,6 +14,7 @@ from ortolan_server.repository.layout import Repository
 from ortolan_server.repository.versions import VersionPolicy, wanted_versions
 
 __all__ = [
+    "Batching",
     "ChainRung",
     "Limits",
     "ModelEntry",

@@ -26,10 +26,12 @@ from pydantic.json_schema import JsonSchemaValue
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.operators import check_operator_types
 from ortolan_server.repository.versions import VersionPolicy
+from ortolan_server.units import parse_size_bytes
 from ortolan_server.validation import did_you_mean, explain
 
 __all__ = [
     "DEFAULT_NODE_SHARE",
+    "Batching",
     "ChainRung",
     "Limits",
     "ModelToml",
@@ -107,11 +109,44 @@ class Require(_Table):
         return value
 
 
+class Batching(_Table):
+    """`[batching]`: inferences that wait are joined into one run. Without it each runs alone."""
+
+    max_size: int = Field(
+        default=32,
+        ge=1,
+        le=65536,
+        description="Rows of one run, at most; an inference that has more by itself runs alone.",
+    )
+    max_delay_ms: float = Field(
+        default=0.0,
+        ge=0,
+        le=60_000,
+        allow_inf_nan=False,
+        description="How long a run may wait for more inferences, from the arrival of its first; 0: not at all.",
+    )
+    preferred_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], _Lax] = Field(
+        default=(),
+        description="Rows at which a run starts at once, and to which a larger one is cut.",
+    )
+
+    @field_validator("preferred_sizes")
+    @classmethod
+    def _check_preferred_sizes(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        most: int | None = info.data.get("max_size")
+        if most is not None and any(size > most for size in value):
+            raise ValueError(f"{max(value)} is more than max_size, which is {most}")
+        return value
+
+
 class Limits(_Table):
     """`[limits]`."""
 
     queue: int = Field(default=256, ge=1, description="Inferences that may wait; one more is answered as overload.")
-    concurrency: int = Field(default=1, ge=1, le=1024, description="Inferences that run at once on the session.")
+    queue_size: Annotated[int, BeforeValidator(parse_size_bytes, json_schema_input_type=int | str)] = Field(
+        default=256 << 20, ge=1, description="Bytes of the inputs of inferences that wait; one of any size may."
+    )
+    concurrency: int = Field(default=1, ge=1, le=1024, description="Runs at once on the one session.")
 
 
 class ModelToml(_Table):
@@ -134,6 +169,9 @@ class ModelToml(_Table):
     )
     require: Require | None = Field(
         default=None, description="The contract. Without it the first rung serves or nothing does."
+    )
+    batching: Batching | None = Field(
+        default=None, description="Joins inferences that wait. Without it each runs alone."
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds of each version of the model.")
     versions: VersionPolicy = Field(

@@ -1,28 +1,36 @@
-"""ModelInfer, and one message of ModelStreamInfer: a request in, a response or a domain error out."""
+"""ModelInfer, and one message of ModelStreamInfer: a request in, the bytes of a response or a domain error out."""
 
 import math
 import time
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import structlog
 
-from ortolan.inference.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
-from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Reply, Ticket
+from ortolan.inference.inference_pb2 import ModelInferRequest
+from ortolan_server.codec import InferRequest, write_response
+from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Pump, Reply, Ticket
 from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import InternalError, InvalidRequest, OrtolanError, Overloaded
+from ortolan_server.errors import InternalError, InvalidRequest, OrtolanError
 from ortolan_server.services.classification import classify
 from ortolan_server.services.parameters import check_input_parameters, classification_count, requested_timeout_s
-from ortolan_server.tensors import Signature, TensorHeader, TensorSpec, decode_contents, decode_raw, encode_raw
+from ortolan_server.tensors import (
+    InputPlan,
+    OutputHeader,
+    OutputPlan,
+    Signature,
+    decode_contents,
+    decode_inputs,
+)
 from ortolan_server.tensors.wording import quoted
 
-__all__ = ["Done", "InferenceService", "InferenceTarget", "ModelLookup", "stream_answer", "stream_error"]
+__all__ = ["Done", "InferenceService", "InferenceTarget", "ModelLookup"]
 
 log = structlog.get_logger()
 
-Done = Callable[[ModelInferResponse | OrtolanError], None]
-"""Called exactly once for each request, from any thread, `infer()`'s own included and before it returns; must return
-soon and must not raise."""
+Done = Callable[[bytes | OrtolanError], None]
+"""Called exactly once for each request with the bytes of a ModelInferResponse or an error, from any thread, `infer()`'s
+own included and before it returns; must return soon and must not raise."""
 
 
 class InferenceTarget(Protocol):
@@ -42,7 +50,7 @@ class InferenceTarget(Protocol):
     @property
     def statistics(self) -> Statistics: ...
 
-    def submit(self, call: InferenceCall, reply: Reply) -> Ticket:
+    def submit(self, call: InferenceCall, reply: Reply, pump: Pump | None = None) -> Ticket:
         """As `Engine.submit()`, but may raise ModelNotReady instead of taking the call."""
         ...
 
@@ -66,68 +74,48 @@ class InferenceService:
         self._lookup = lookup
         self._default_deadline_s = default_deadline_s
 
-    def infer(self, request: ModelInferRequest, deadline_s: float, done: Done) -> Ticket:
-        """Reads `request`, submits it to its model and calls `done` with the response or an error.
+    def infer(self, request: InferRequest, deadline_s: float, done: Done, pump: Pump | None = None) -> Ticket:
+        """Submits `request` to its model and calls `done` with the response or an error.
 
-        `deadline_s` is the caller's, on the clock of `time.monotonic()`; `math.inf`: it has none. The ticket
-        cancels the call; it also takes a call that has ended.
+        `deadline_s` is the caller's, on the clock of `time.monotonic()`; `math.inf`: it has none. With a `pump` a
+        small model's run may wait for it. The ticket cancels the call; it also takes a call that has ended.
         """
         started_s = time.monotonic()
         try:
-            return self._submit(request, started_s, deadline_s, done)
+            return self._submit(request, started_s, deadline_s, done, pump)
         except OrtolanError as error:
             done(error)
         except Exception:
-            log.exception("request_failed", model=quoted(request.model_name))
+            log.exception("request_failed", model=quoted(request.message.model_name))
             done(InternalError())
         return _ENDED
 
-    def _submit(self, request: ModelInferRequest, started_s: float, deadline_s: float, done: Done) -> Ticket:
+    def _submit(self, wire: InferRequest, started_s: float, deadline_s: float, done: Done, pump: Pump | None) -> Ticket:
+        request = wire.message
         target = self._lookup.find(request.model_name, request.model_version)
         signature = target.signature
-        timeout_s = requested_timeout_s(request.parameters)
-        outputs = _requested_outputs(request, signature)
-        feeds = _feeds(request, signature)
-        rows = len(next(iter(feeds.values()))) if signature.has_batch_axis else 1
         if deadline_s == math.inf:
             deadline_s = started_s + self._default_deadline_s
+        parameters, requested = request.parameters, request.outputs  # each access makes an object
+        if parameters:
+            deadline_s = min(deadline_s, started_s + requested_timeout_s(parameters))
+        outputs = _requested_outputs(requested, signature) if requested else signature.all_outputs
+        plan, feeds = _inputs(wire, signature)
         call = InferenceCall(
             feeds,
-            tuple(output.spec.name for output in outputs),
-            min(deadline_s, started_s + timeout_s),
-            rows=rows,
-            decode_s=time.monotonic() - started_s,
+            outputs.names,
+            deadline_s,
+            plan.rows,
+            time.monotonic() - started_s,
+            None if plan.bucket is None else (plan.bucket, outputs.names),
         )
-        return target.submit(call, _Answer(target, request.id, outputs, rows, started_s, done))
-
-
-def stream_answer(response: ModelInferResponse) -> ModelStreamInferResponse:
-    """The stream message for a response: the only one to its request, and so the final one."""
-    message = ModelStreamInferResponse(infer_response=response)
-    message.infer_response.parameters["triton_final_response"].bool_param = True
-    return message
-
-
-def stream_error(request: ModelInferRequest, error: OrtolanError) -> ModelStreamInferResponse:
-    """The stream message for a request that failed; the stream goes on."""
-    # An empty text would read as success.
-    message = ModelStreamInferResponse(error_message=str(error) or type(error).__name__)
-    message.infer_response.id = request.id
-    return message
-
-
-# gRPC counts a message's bytes in an int32; names and shapes need some of them.
-_MOST_OUTPUT_BYTES = 2**31 - 2**20
-
-
-class _Output(NamedTuple):
-    spec: TensorSpec
-    class_count: int
-    """0: the tensor itself."""
+        return target.submit(call, _Answer(target, request.id, outputs, started_s, done), pump)
 
 
 class _Ended:
     """The ticket of a request that was answered before it came to an engine."""
+
+    runs_on_pump = False
 
     def cancel(self) -> None:
         pass
@@ -139,26 +127,19 @@ _ENDED = _Ended()
 class _Answer:
     """The engine's reply to one request."""
 
-    __slots__ = ("_done", "_outputs", "_request_id", "_rows", "_started_s", "_target")
+    __slots__ = ("_done", "_outputs", "_request_id", "_started_s", "_target")
 
-    def __init__(  # noqa: PLR0913 - all that a response is made of
-        self,
-        target: InferenceTarget,
-        request_id: str,
-        outputs: tuple[_Output, ...],
-        rows: int,
-        started_s: float,
-        done: Done,
+    def __init__(
+        self, target: InferenceTarget, request_id: str, outputs: OutputPlan, started_s: float, done: Done
     ) -> None:
         self._target = target
         self._request_id = request_id
         self._outputs = outputs
-        self._rows = rows
         self._started_s = started_s
         self._done = done
 
     def __call__(self, outcome: InferenceResult | OrtolanError) -> None:
-        answer: ModelInferResponse | OrtolanError
+        answer: bytes | OrtolanError
         if isinstance(outcome, OrtolanError):
             answer = outcome
         else:
@@ -175,64 +156,68 @@ class _Answer:
         self._target.statistics.record_failure(total_s=time.monotonic() - self._started_s)
         return error
 
-    def _response(self, result: InferenceResult) -> ModelInferResponse:
+    def _response(self, result: InferenceResult) -> bytes:
         """Raises Overloaded for outputs that no message can carry."""
-        size = sum(array.nbytes for array in result.arrays)
-        if size > _MOST_OUTPUT_BYTES:
-            raise Overloaded(
-                f"the outputs have {size} bytes together, and a gRPC message carries at most {_MOST_OUTPUT_BYTES}: "
-                "ask for fewer rows or outputs"
-            )
         started_s = time.monotonic()
         target = self._target
-        response = ModelInferResponse(model_name=target.model, model_version=target.version, id=self._request_id)
-        for (spec, class_count), result_array in zip(self._outputs, result.arrays, strict=True):
-            array: Array = result_array
-            datatype = spec.datatype
-            if class_count:
-                array = classify(array, datatype, class_count, batched=target.signature.has_batch_axis)
-                datatype = "BYTES"
-            # The shape that came out: the declared one may be wrong.
-            response.outputs.add(name=spec.name, datatype=datatype, shape=array.shape)
-            response.raw_output_contents.append(encode_raw(array))
+        headers, arrays = self._outputs.headers, result.arrays
+        if self._outputs.class_counts:
+            headers, arrays = _classified(self._outputs, arrays, batched=target.signature.has_batch_axis)
+        response = write_response(target.model, target.version, self._request_id, headers, arrays)
         now_s = time.monotonic()
-        target.statistics.record_success(rows=self._rows, encode_s=now_s - started_s, total_s=now_s - self._started_s)
+        target.statistics.record_success(
+            batch_rows=result.batch_rows, encode_s=now_s - started_s, total_s=now_s - self._started_s
+        )
         return response
 
 
-def _requested_outputs(request: ModelInferRequest, signature: Signature) -> tuple[_Output, ...]:
-    if not request.outputs:
-        return tuple(_Output(spec, 0) for spec in signature.outputs)
-    outputs: dict[str, _Output] = {}
-    for wanted in request.outputs:
+def _classified(
+    outputs: OutputPlan, arrays: Sequence[Array], *, batched: bool
+) -> tuple[tuple[OutputHeader, ...], Sequence[Array]]:
+    headers: list[OutputHeader] = []
+    texts: list[Array] = []
+    for header, array, class_count in zip(outputs.headers, arrays, outputs.class_counts, strict=True):
+        headers.append(OutputHeader(header.name, "BYTES") if class_count else header)
+        texts.append(classify(array, header.datatype, class_count, batched=batched) if class_count else array)
+    return tuple(headers), texts
+
+
+def _requested_outputs(
+    requested: Iterable[ModelInferRequest.InferRequestedOutputTensor], signature: Signature
+) -> OutputPlan:
+    class_counts: dict[str, int] = {}
+    headers: list[OutputHeader] = []
+    for wanted in requested:
         spec = signature.output(wanted.name)
-        if spec.name in outputs:
+        if spec.name in class_counts:
             raise InvalidRequest(f"output {quoted(spec.name)} is requested more than once")
         class_count = classification_count(spec.name, wanted.parameters)
         if class_count and spec.datatype == "BYTES":
             raise InvalidRequest(f"output {quoted(spec.name)} is BYTES; classification wants numbers")
-        outputs[spec.name] = _Output(spec, class_count)
-    return tuple(outputs.values())
+        class_counts[spec.name] = class_count
+        headers.append(OutputHeader(spec.name, spec.datatype))
+    counts = tuple(class_counts.values()) if any(class_counts.values()) else ()
+    return OutputPlan(tuple(class_counts), tuple(headers), counts)
 
 
-def _feeds(request: ModelInferRequest, signature: Signature) -> dict[str, Array]:
-    # Each access to a repeated field makes objects: once is enough.
-    tensors = list(request.inputs)
-    headers = [TensorHeader(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in tensors]
-    signature.check(headers)
+def _inputs(wire: InferRequest, signature: Signature) -> tuple[InputPlan, dict[str, Array]]:
+    request, raw = wire
+    # Each access to a repeated field makes objects: once is enough, and a slice is its quickest copy.
+    tensors = request.inputs[:]
+    plan = signature.plan(tuple([(tensor.name, tensor.datatype, tuple(tensor.shape[:])) for tensor in tensors]))
     for tensor in tensors:
-        check_input_parameters(tensor.name, tensor.parameters)
-    raw = list(request.raw_input_contents)
+        if tensor.parameters:
+            check_input_parameters(tensor.name, tensor.parameters)
     if not raw:
-        return {
+        return plan, {
             header.name: decode_contents(header, tensor.contents)
-            for header, tensor in zip(headers, tensors, strict=True)
+            for header, tensor in zip(plan.headers, tensors, strict=True)
         }
     for tensor in tensors:
         if tensor.HasField("contents"):
             raise InvalidRequest(
                 f"input {quoted(tensor.name)} has contents beside raw_input_contents; wanted one or the other"
             )
-    if len(raw) != len(headers):
-        raise InvalidRequest(f"raw_input_contents has {len(raw)} entries; wanted {len(headers)}, one for each input")
-    return {header.name: decode_raw(header, data) for header, data in zip(headers, raw, strict=True)}
+    if len(raw) != len(tensors):
+        raise InvalidRequest(f"raw_input_contents has {len(raw)} entries; wanted {len(tensors)}, one for each input")
+    return plan, decode_inputs(plan, raw)

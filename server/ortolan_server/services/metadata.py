@@ -8,6 +8,7 @@ from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import ModelNotReady
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.version import ModelVersion
+from ortolan_server.repository import Batching
 from ortolan_server.services.reports import properties
 from ortolan_server.tensors import TensorSpec
 
@@ -76,19 +77,23 @@ class MetadataService:
     def model_config(self, request: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
         version = self._manager.known(request.name, request.version)
         signature = version.signature
+        batching = version.config.batching
+        first = 1 if batching else 0
         return pb.ModelConfigResponse(
             config=config_pb.ModelConfig(
                 name=version.model,
                 platform=PLATFORM,
                 backend="onnxruntime",
                 version_policy=_policy(version),
-                max_batch_size=0,  # requests are not joined yet: shapes are whole
+                # Clients take a size above 0 for a batch dimension that the shapes here leave out.
+                max_batch_size=batching.max_size if batching else 0,
+                dynamic_batching=_dynamic_batching(batching),
                 input=[
-                    config_pb.ModelInput(name=spec.name, data_type=_data_type(spec), dims=_dims(spec))
+                    config_pb.ModelInput(name=spec.name, data_type=_data_type(spec), dims=_dims(spec)[first:])
                     for spec in signature.inputs
                 ],
                 output=[
-                    config_pb.ModelOutput(name=spec.name, data_type=_data_type(spec), dims=_dims(spec))
+                    config_pb.ModelOutput(name=spec.name, data_type=_data_type(spec), dims=_dims(spec)[first:])
                     for spec in signature.outputs
                 ],
                 instance_group=[
@@ -125,6 +130,14 @@ def _dims(spec: TensorSpec) -> list[int]:
 def _data_type(spec: TensorSpec) -> config_pb.DataType.ValueType:
     name = "STRING" if spec.datatype == "BYTES" else spec.datatype
     return config_pb.DataType.Value(f"TYPE_{name}")
+
+
+def _dynamic_batching(batching: Batching | None) -> config_pb.ModelDynamicBatching | None:
+    if batching is None:
+        return None
+    return config_pb.ModelDynamicBatching(
+        preferred_batch_size=batching.preferred_sizes, max_queue_delay_microseconds=round(batching.max_delay_ms * 1000)
+    )
 
 
 def _policy(version: ModelVersion) -> config_pb.ModelVersionPolicy:

@@ -40,6 +40,8 @@ class HostFacts:
     onnxruntime_package: str
     host: str
     started_at: datetime
+    lane: str
+    """`fast` or `public`."""
 
 
 class ReflectionService:
@@ -65,6 +67,7 @@ class ReflectionService:
                 max_in_flight_bytes=max(self._settings.max_in_flight_bytes, self._settings.max_message_bytes),
             ),
             control_allowed=self._settings.control_allowed,
+            lane=self._facts.lane,
         )
         response.started_at.FromDatetime(self._facts.started_at)
         return response
@@ -134,7 +137,7 @@ class ReflectionService:
             chain = self._registry.compose(config, "chain of the request" if request.chain else str(entry.folder))
         except InvalidConfig as error:
             raise InvalidRequest(str(error)) from error
-        report = open_model(self._registry, path, chain, trust_inputs=config.trust_inputs).report
+        report = open_model(self._registry, path, chain, config).report
         message = report_message(report, self._registry, omit_nodes=request.omit_nodes)
         message.model, message.version = request.model, str(number)
         return pb.PlanAssignmentResponse(assignment=message)

@@ -3,22 +3,28 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 from ortolan_server.errors import InvalidRequest, LoadFailed
 from ortolan_server.tensors.datatypes import DATATYPES, DATATYPES_BY_ONNX_TYPE
+from ortolan_server.tensors.plans import InputPlan, OutputHeader, OutputPlan, TensorHeader, plan_inputs
 from ortolan_server.tensors.wording import listed, quoted, shape_text
 
-__all__ = ["DeclaredTensor", "Shape", "Signature", "TensorHeader", "TensorSpec"]
+__all__ = ["DeclaredTensor", "Shape", "Signature", "TensorSpec"]
 
 Shape = tuple[int | str | None, ...] | None
 """Of a declared tensor. A text is a symbol, None a dimension without a name; both may vary. None for all: any rank."""
+
+Headers = tuple[tuple[str, str, tuple[int, ...]], ...]
+"""Of a request's inputs: each a `TensorHeader`, or a plain tuple of the same, which is quicker to make."""
 
 _MAX_BYTES = 2**63 - 1
 _MAX_RANK = 32  # numpy before 2.0 has no more
 # A zero-size tensor brings no data that would bound it, and a reduction over its empty dimension gives a tensor of all
 # the others, which exists several times over until the response is sent. As much as a message carries by default.
 _MAX_BYTES_BESIDE_ZERO = 2**28
+# Shapes are the callers' choice: without a bound each new one would cost memory for good.
+_MAX_PLANS = 1024
 
 
 class DeclaredTensor(Protocol):
@@ -32,14 +38,6 @@ class DeclaredTensor(Protocol):
 
     @property
     def shape(self) -> Shape: ...
-
-
-class TensorHeader(NamedTuple):
-    """What a request says of an input, its data aside."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +65,17 @@ class Signature:
     It may vary in every input and output, is the same symbol in all inputs that name it, and occurs nowhere else
     in them.
     """
+    all_outputs: OutputPlan = field(init=False, repr=False, compare=False)
+    """Of a request that asks for none by name."""
     _inputs: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
     _outputs: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
+    _plans: dict[Headers, InputPlan] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_batch_axis", _have_batch_axis(self.inputs, self.outputs))
+        headers = tuple(OutputHeader(spec.name, spec.datatype) for spec in self.outputs)
+        everything = OutputPlan(tuple(spec.name for spec in self.outputs), headers)
+        object.__setattr__(self, "all_outputs", everything)
         object.__setattr__(self, "_inputs", {spec.name: spec for spec in self.inputs})
         object.__setattr__(self, "_outputs", {spec.name: spec for spec in self.outputs})
 
@@ -98,6 +102,23 @@ class Signature:
         if spec is None:
             raise InvalidRequest(f"the model has no output {quoted(name)}; it gives {listed(self.outputs)}")
         return spec
+
+    def plan(self, headers: Headers) -> InputPlan:
+        """How to read the inputs of a request with these headers. Threads may share it.
+
+        Raises InvalidRequest as `check()` does. What has passed is remembered.
+        """
+        plan = self._plans.get(headers)
+        return self._new_plan(headers) if plan is None else plan
+
+    def _new_plan(self, headers: Headers) -> InputPlan:
+        named = tuple(TensorHeader(*header) for header in headers)
+        self.check(named)
+        plan = plan_inputs(named, has_batch_axis=self.has_batch_axis)
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.clear()
+        self._plans[named] = plan
+        return plan
 
     def check(self, headers: Sequence[TensorHeader]) -> None:
         """Holds the inputs of one request against the model, without looking at their data.

@@ -4,29 +4,24 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from queue import SimpleQueue
 
 import grpc
 
-from ortolan.inference import inference_pb2 as pb
-from ortolan_server.engine.call import Ticket
+from ortolan_server.codec import stream_answer, stream_error
 from ortolan_server.errors import OrtolanError, ServerStopping
-from ortolan_server.services.inference import InferenceService, stream_answer, stream_error
-from ortolan_server.transport.messages import MessageReader
+from ortolan_server.services.inference import InferenceService
+from ortolan_server.transport.messages import InferRequestReader
 from ortolan_server.transport.pools import ByteBudget, CallPool
+from ortolan_server.transport.slots import STREAM_WINDOW, Outcome, Slot, wants_real_status
 from ortolan_server.transport.status import abort, domain_error
 
 __all__ = ["StreamInfer", "UnaryInfer"]
 
-Outcome = pb.ModelInferResponse | OrtolanError
-# Unanswered messages of one stream: above it the next one is not read, and flow control holds the client.
-_STREAM_WINDOW = 64
 # gRPC shows a call without a deadline as one that has some hundred years left.
 _NO_DEADLINE_S = 1e9
-# A client that wants a failed message to end the stream, as a plain gRPC error, says so with this.
-_REAL_STATUS = ("triton_grpc_error", "true")
 
 
 class UnaryInfer:
@@ -38,9 +33,9 @@ class UnaryInfer:
         self.experimental_thread_pool = threads  # gRPC looks for this name
         self._service = service
         self._budget = budget
-        self._read = MessageReader(pb.ModelInferRequest, max_message_bytes)
+        self._read = InferRequestReader(max_message_bytes)
 
-    def __call__(self, data: bytes, context: grpc.ServicerContext) -> pb.ModelInferResponse:
+    def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             self._budget.take(len(data))
             try:
@@ -70,14 +65,12 @@ class StreamInfer:
         self.experimental_thread_pool = threads  # gRPC looks for this name
         self._service = service
         self._budget = budget
-        self._read = MessageReader(pb.ModelInferRequest, max_message_bytes)
+        self._read = InferRequestReader(max_message_bytes)
         self._open: set[_Stream] = set()
         self._lock = threading.Lock()
         self._stopping = False
 
-    def __call__(
-        self, messages: Iterator[bytes], context: grpc.ServicerContext
-    ) -> Iterator[pb.ModelStreamInferResponse]:
+    def __call__(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         stream = _Stream()
         with self._lock:
             if self._stopping:
@@ -114,84 +107,51 @@ class StreamInfer:
         else:
             stream.end(None)
 
-    def _submit(self, data: bytes, slot: "_Slot", deadline_s: float) -> None:
+    def _submit(self, data: bytes, slot: Slot, deadline_s: float) -> None:
         try:
             self._budget.take(len(data))
-            slot.holds(self._budget, len(data))
-            slot.request = self._read(data)
-            slot.follow(self._service.infer(slot.request, deadline_s, slot.fill))
+            slot.release = partial(self._budget.give_back, len(data))
+            request = self._read(data)
+            slot.request_id = request.message.id
+            slot.follow(self._service.infer(request, deadline_s, slot.fill))
         except Exception as error:  # noqa: BLE001 - in-band, whatever it is
             slot.fill(domain_error(error))
 
-    def _answer(self, stream: "_Stream", context: grpc.ServicerContext) -> Iterator[pb.ModelStreamInferResponse]:
-        real_status = _REAL_STATUS in context.invocation_metadata()
+    def _answer(self, stream: "_Stream", context: grpc.ServicerContext) -> Iterator[bytes]:
+        real_status = wants_real_status(context.invocation_metadata())
         for slot in stream.answered():
             outcome = slot.outcome
-            if isinstance(outcome, pb.ModelInferResponse):
+            if isinstance(outcome, bytes):
                 yield stream_answer(outcome)
             elif outcome is not None:
                 if real_status:
                     abort(context, outcome)
-                yield stream_error(slot.request, outcome)
+                yield stream_error(slot.request_id, str(outcome) or type(outcome).__name__)
         if stream.ending is not None:
             abort(context, stream.ending)
-
-
-class _Slot:
-    """The place of one request in its stream's order."""
-
-    __slots__ = ("_cancelled", "_filled", "_release", "_ticket", "outcome", "request")
-
-    def __init__(self, filled: Callable[[], None]) -> None:
-        self._filled = filled
-        self.request = pb.ModelInferRequest()
-        self.outcome: Outcome | None = None
-        self._ticket: Ticket | None = None
-        self._cancelled = False
-        self._release: Callable[[], None] | None = None
-
-    def holds(self, budget: ByteBudget, size: int) -> None:
-        """The bytes are given back when the slot is filled."""
-        self._release = partial(budget.give_back, size)
-
-    def fill(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        if self._release is not None:
-            self._release()
-        self._filled()
-
-    def follow(self, ticket: Ticket) -> None:
-        self._ticket = ticket
-        if self._cancelled:
-            ticket.cancel()
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._ticket is not None:
-            self._ticket.cancel()
 
 
 class _Stream:
     """Slots in request order between the thread that reads and the one that answers."""
 
     def __init__(self) -> None:
-        self._slots: deque[_Slot] = deque()
+        self._slots: deque[Slot] = deque()
         self._changed = threading.Condition()
         self._ended = False
         self.ending: OrtolanError | None = None
         """Why the server ended it; None when the client did."""
 
-    def reserve(self) -> _Slot | None:
+    def reserve(self) -> Slot | None:
         """The next place, once there is one; None when the stream takes no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ended or len(self._slots) < _STREAM_WINDOW)
+            self._changed.wait_for(lambda: self._ended or len(self._slots) < STREAM_WINDOW)
             if self._ended:
                 return None
-            slot = _Slot(self._wake)
+            slot = Slot(self._wake)
             self._slots.append(slot)
             return slot
 
-    def answered(self) -> Iterator[_Slot]:
+    def answered(self) -> Iterator[Slot]:
         """Slots in order, each once it is filled, until the stream has ended."""
         while True:
             with self._changed:

@@ -4,9 +4,10 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from ortolan_server.codec import InferRequest, read_request
 from ortolan_server.errors import InvalidRequest, Overloaded
 
-__all__ = ["MessageReader"]
+__all__ = ["InferRequestReader", "MessageReader"]
 
 
 M = TypeVar("M", bound=Message)
@@ -24,12 +25,27 @@ class MessageReader(Generic[M]):
 
     def __call__(self, data: bytes) -> M:
         """Raises InvalidRequest for what is no such message, Overloaded for one that is too large."""
-        if len(data) > self._max_bytes:
-            raise Overloaded(
-                f"the message is larger than max: {len(data)} vs. {self._max_bytes} bytes; "
-                "the server's limit is set by ortolan serve --max-message-size"
-            )
+        _check_size(len(data), self._max_bytes)
         try:
             return self._kind.FromString(data)
         except DecodeError as error:
             raise InvalidRequest(f"the request is not a {self._kind.DESCRIPTOR.full_name} message") from error
+
+
+class InferRequestReader:
+    """The same for ModelInferRequest, whose tensors are left where they are."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+
+    def __call__(self, data: bytes) -> InferRequest:
+        _check_size(len(data), self._max_bytes)
+        return read_request(data)
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise Overloaded(
+            f"the message is larger than max: {size} vs. {max_bytes} bytes; "
+            "the server's limit is set by ortolan serve --max-message-size"
+        )

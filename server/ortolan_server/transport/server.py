@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -31,6 +32,9 @@ from ortolan_server.transport.routes import (
 )
 from ortolan_server.transport.tls import ServerCertificates
 from ortolan_server.transport.watching import WatchAssignments
+
+if TYPE_CHECKING:
+    from ortolan_server.transport.lane.lane import FastLane
 
 __all__ = ["GrpcServer"]
 
@@ -71,7 +75,10 @@ class GrpcServer:
         repository: RepositoryService,
         statistics: StatisticsService,
         reflection: ReflectionService,
+        *,
+        fast_lane: bool,
     ) -> None:
+        """`fast_lane`: it works here, so inferences take it."""
         limit = settings.max_message_bytes
         self._settings = settings
         self._health = health
@@ -108,6 +115,7 @@ class GrpcServer:
         self.certificates = _certificates(settings)
         """None without TLS."""
         self._server = self._build()
+        self._lane = _open_lane(self._server, inference, budget, settings) if fast_lane else None
 
     def start(self) -> str:
         """Binds and serves. Returns the address with the port that was really taken. Raises InvalidConfig."""
@@ -120,7 +128,10 @@ class GrpcServer:
                 port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise InvalidConfig(f"cannot listen on {address}: it is in use or not an address of this host") from error
-        self._server.start()
+        if self._lane is None:
+            self._server.start()
+        else:
+            self._lane.start()
         return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
     def stop(self, timeout_s: float) -> bool:
@@ -133,19 +144,20 @@ class GrpcServer:
         closed = self._server.stop(timeout_s)
         self._stream_infer.drain()
         self._watch.drain()
+        if self._lane is not None:
+            self._lane.drain(deadline)
         for pool in (self._calls, self._streams, self._slow):
             pool.wait_idle(max(0.0, deadline - time.monotonic()))
         self._server.stop(0)  # health watches would stay as long as their clients do
         if not closed.wait(_CLOSE_S):
             log.warning("grpc_close_timed_out", waited_s=_CLOSE_S)
-        return all(pool.idle for pool in (self._calls, self._streams, self._slow))
+        lane_idle = self._lane is None or self._lane.idle
+        return lane_idle and all(pool.idle for pool in (self._calls, self._streams, self._slow))
 
     def _hot_handlers(self, infer: UnaryInfer) -> dict[str, Handler]:
         return {
-            f"/{INFERENCE}/ModelInfer": grpc.unary_unary_rpc_method_handler(infer, response_serializer=serialize),
-            f"/{INFERENCE}/ModelStreamInfer": grpc.stream_stream_rpc_method_handler(
-                self._stream_infer, response_serializer=serialize
-            ),
+            f"/{INFERENCE}/ModelInfer": grpc.unary_unary_rpc_method_handler(infer),
+            f"/{INFERENCE}/ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self._stream_infer),
             f"/{REFLECTION}/WatchAssignments": grpc.unary_stream_rpc_method_handler(
                 self._watch, response_serializer=serialize
             ),
@@ -160,6 +172,12 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         channelz.add_channelz_servicer(server)
         return server
+
+
+def _open_lane(server: grpc.Server, inference: InferenceService, budget: ByteBudget, settings: Settings) -> "FastLane":
+    from ortolan_server.transport.lane.lane import FastLane  # noqa: PLC0415 - grpcio may lack a name that it imports
+
+    return FastLane(server, inference, budget, settings)
 
 
 def _certificates(settings: Settings) -> ServerCertificates | None:

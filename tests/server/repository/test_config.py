@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import (
+    Batching,
     ChainRung,
     Limits,
     ModelToml,
@@ -39,8 +40,14 @@ node_share = 0.95
 forbid_on_cpu = ["Conv", "MatMul"]
 otherwise = "degrade"
 
+[batching]
+max_size = 16
+max_delay_ms = 1.5
+preferred_sizes = [4, 8]
+
 [limits]
 queue = 16
+queue_size = "1MiB"
 concurrency = 2
 
 [versions]
@@ -75,7 +82,8 @@ def test_every_key(tmp_path: Path) -> None:
     assert config.require == Require(
         provider=("tensorrt", "cuda"), node_share=0.95, forbid_on_cpu=("Conv", "MatMul"), otherwise="degrade"
     )
-    assert config.limits == Limits(queue=16, concurrency=2)
+    assert config.batching == Batching(max_size=16, max_delay_ms=1.5, preferred_sizes=(4, 8))
+    assert config.limits == Limits(queue=16, queue_size=1 << 20, concurrency=2)
     assert config.versions == VersionPolicy(specific=(1, 3))
 
 
@@ -86,7 +94,8 @@ def test_an_empty_file_is_the_default(tmp_path: Path, text: str) -> None:
     assert [(rung.provider, dict(rung.options)) for rung in config.chain] == [("cpu", {})]
     assert config.require is None
     assert config.required is True
-    assert (config.limits.queue, config.limits.concurrency) == (256, 1)
+    assert (config.limits.queue, config.limits.queue_size, config.limits.concurrency) == (256, 1 << 28, 1)
+    assert config.batching is None
     assert config.versions == VersionPolicy(latest=1)
 
 
@@ -140,7 +149,7 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
             [
                 (
                     "requires: unknown key; did you mean 'require'? "
-                    "allowed: chain, limits, require, required, trust_inputs, versions"
+                    "allowed: batching, chain, limits, require, required, trust_inputs, versions"
                 )
             ],
         ),
@@ -196,8 +205,30 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         ("[versions]\nspecific = [1, 0]", ["versions.specific[2]: must be greater than or equal to 1, not 0"]),
         # What a later version may have is an error until then: it would be accepted and not done.
         (
-            "[batching]\nmax_size = 8",
-            ["batching: unknown key; allowed: chain, limits, require, required, trust_inputs, versions"],
+            "[cluster]\nmax_size = 8",
+            ["cluster: unknown key; allowed: batching, chain, limits, require, required, trust_inputs, versions"],
+        ),
+        ("[batching]\nmax_size = 0", ["batching.max_size: must be greater than or equal to 1, not 0"]),
+        ("[batching]\nmax_delay_ms = -1", ["batching.max_delay_ms: must be greater than or equal to 0, not -1"]),
+        ("[batching]\nmax_delay_ms = '2ms'", ['batching.max_delay_ms: must be a valid number, not "2ms"']),
+        ("[batching]\npreferred_sizes = 4", ["batching.preferred_sizes: must be a list, not 4"]),
+        (
+            "[batching]\npreferred_sizes = [4, 0]",
+            ["batching.preferred_sizes[2]: must be greater than or equal to 1, not 0"],
+        ),
+        (
+            "[batching]\nmax_size = 8\npreferred_sizes = [4, 16]",
+            ["batching.preferred_sizes: 16 is more than max_size, which is 8"],
+        ),
+        ("[limits]\nqueue_size = 0", ["limits.queue_size: must be greater than or equal to 1, not 0"]),
+        (
+            "[limits]\nqueue_size = '1 apple'",
+            [
+                (
+                    "limits.queue_size: must be a size: a whole number of bytes, or a number with B, KB, MB, GB, KiB, "
+                    "MiB or GiB, not '1 apple'"
+                )
+            ],
         ),
         (
             "required = 1\n[limits]\nqueue = 0\n",
@@ -249,7 +280,15 @@ def test_long_values_are_cut(tmp_path: Path) -> None:
 def test_json_schema_describes_the_file() -> None:
     schema = model_toml_json_schema()
     assert json.loads(json.dumps(schema)) == schema
-    assert set(schema["properties"]) == {"chain", "limits", "require", "required", "trust_inputs", "versions"}
+    assert set(schema["properties"]) == {
+        "batching",
+        "chain",
+        "limits",
+        "require",
+        "required",
+        "trust_inputs",
+        "versions",
+    }
     tables = schema["$defs"]
     text, several = tables["Require"]["properties"]["provider"]["anyOf"]
     assert (text["type"], several["type"], several["minItems"]) == ("string", "array", 1)

@@ -9,13 +9,15 @@ from pydantic import BaseModel
 
 from ortolan_backends.catalog import Catalog
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository import Limits, ModelToml, Require, VersionPolicy, parse_model_toml
+from ortolan_server.repository import Batching, Limits, ModelToml, Require, VersionPolicy, parse_model_toml
 from ortolan_server.repository.rungs import check_chain
+from ortolan_server.units import parse_size_bytes
 
 PAGE = (Path(__file__).parents[3] / "docs/model-toml.md").read_text()
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": ModelToml,
     "`[require]`": Require,
+    "`[batching]`": Batching,
     "`[limits]`": Limits,
     "`[versions]`": VersionPolicy,
 }
@@ -44,6 +46,8 @@ def test_the_example_has_every_key() -> None:
     assert config.model_fields_set == set(ModelToml.model_fields)
     assert config.require is not None
     assert config.require.model_fields_set == set(Require.model_fields)
+    assert config.batching is not None
+    assert config.batching.model_fields_set == set(Batching.model_fields)
     assert config.limits.model_fields_set == set(Limits.model_fields)
 
 
@@ -51,11 +55,13 @@ def test_the_example_has_every_key() -> None:
 def test_every_key_has_its_row_and_its_default(section: str) -> None:
     model = SECTIONS[section]
     written = rows(section)
-    tables = {"chain", "require", "limits", "versions"} if model is ModelToml else set()
+    tables = {"batching", "chain", "require", "limits", "versions"} if model is ModelToml else set()
     assert written.keys() == model.model_fields.keys() - tables
     for key, default in written.items():
         value = model.model_fields[key].default
-        if isinstance(value, bool | int | float | str):
+        if default.endswith('MiB"'):
+            assert parse_size_bytes(default.strip('"')) == value, key
+        elif isinstance(value, bool | int | float | str):
             assert default.strip('"') == str(value).lower(), key
 
 

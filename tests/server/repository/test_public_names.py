@@ -3,6 +3,7 @@ from ortolan_server import repository
 
 def test_what_is_public() -> None:
     assert repository.__all__ == [
+        "Batching",
         "ChainRung",
         "Limits",
         "ModelEntry",

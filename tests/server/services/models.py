@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ortolan.inference.inference_pb2 import ModelInferResponse
 from ortolan_backends.errors import RunCancelled
 from ortolan_backends.runtime.session import RunHandle
-from ortolan_server.engine.call import Array, InferenceCall, Reply, Ticket
+from ortolan_server.engine.call import Array, InferenceCall, Pump, Reply, Ticket
 from ortolan_server.engine.engine import Engine
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import InvalidRequest, ModelNotFound, ModelNotReady, OrtolanError
@@ -33,10 +32,10 @@ class Target:
         self._compute = compute
         self.engine = Engine(self, queue_limit=4, concurrency=1, statistics=self.statistics)
 
-    def submit(self, call: InferenceCall, reply: Reply) -> Ticket:
+    def submit(self, call: InferenceCall, reply: Reply, pump: Pump | None = None) -> Ticket:
         if not self.serves:
             raise ModelNotReady(f"model {self.model!r} is DRAINING")
-        return self.engine.submit(call, reply)
+        return self.engine.submit(call, reply, pump)
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
         results = self._compute(feeds, handle)
@@ -59,14 +58,14 @@ class Lookup:
 
 class Done:
     def __init__(self) -> None:
-        self.all: list[ModelInferResponse | OrtolanError] = []
+        self.all: list[bytes | OrtolanError] = []
         self._came = threading.Event()
 
-    def __call__(self, outcome: ModelInferResponse | OrtolanError) -> None:
+    def __call__(self, outcome: bytes | OrtolanError) -> None:
         self.all.append(outcome)
         self._came.set()
 
-    def only(self) -> ModelInferResponse | OrtolanError:
+    def only(self) -> bytes | OrtolanError:
         assert self._came.wait(WAIT_S), "no answer came"
         assert len(self.all) == 1
         return self.all[0]

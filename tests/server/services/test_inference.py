@@ -14,10 +14,10 @@ from ortolan.inference.inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
 )
+from ortolan_server.codec import InferRequest, read_request
 from ortolan_server.errors import (
     CallCancelled,
     DeadlineExpired,
-    InferenceFailed,
     InternalError,
     InvalidRequest,
     ModelNotFound,
@@ -25,7 +25,7 @@ from ortolan_server.errors import (
     NotSupported,
     OrtolanError,
 )
-from ortolan_server.services.inference import InferenceService, stream_answer, stream_error
+from ortolan_server.services.inference import InferenceService
 from ortolan_server.tensors import DATATYPES, encode_raw
 from tests.server.services.models import WAIT_S, Done, Lookup, make_targets
 
@@ -48,17 +48,21 @@ def service(lookup: Lookup) -> InferenceService:
     return InferenceService(lookup, default_deadline_s=math.inf)
 
 
+def wire(request: ModelInferRequest) -> InferRequest:
+    return read_request(request.SerializeToString())
+
+
 def infer(service: InferenceService, request: ModelInferRequest) -> ModelInferResponse:
     done = Done()
-    service.infer(request, math.inf, done)
+    service.infer(wire(request), math.inf, done)
     answer = done.only()
-    assert isinstance(answer, ModelInferResponse), repr(answer)
-    return answer
+    assert isinstance(answer, bytes), repr(answer)
+    return ModelInferResponse.FromString(answer)
 
 
 def refused(service: InferenceService, request: ModelInferRequest) -> OrtolanError:
     done = Done()
-    service.infer(request, math.inf, done)
+    service.infer(wire(request), math.inf, done)
     answer = done.only()
     assert isinstance(answer, OrtolanError), answer
     return answer
@@ -268,20 +272,20 @@ def test_nearest_deadline_ends_the_call(
     if timeout_us is not None:
         request.parameters["timeout"].int64_param = timeout_us
     done = Done()
-    service.infer(request, math.inf if given_s is None else time.monotonic() + given_s, done)
+    service.infer(wire(request), math.inf if given_s is None else time.monotonic() + given_s, done)
     assert isinstance(done.only(), DeadlineExpired)
 
 
 def test_deadline_of_the_caller_may_be_later_than_the_default(lookup: Lookup) -> None:
     service = InferenceService(lookup, default_deadline_s=-1.0)
     done = Done()
-    service.infer(simple_request(), time.monotonic() + WAIT_S, done)
-    assert isinstance(done.only(), ModelInferResponse)
+    service.infer(wire(simple_request()), time.monotonic() + WAIT_S, done)
+    assert isinstance(done.only(), bytes)
 
 
 def test_ticket_cancels(service: InferenceService) -> None:
     done = Done()
-    ticket = service.infer(ModelInferRequest(model_name="hang"), math.inf, done)
+    ticket = service.infer(wire(ModelInferRequest(model_name="hang")), math.inf, done)
     ticket.cancel()
     assert isinstance(done.only(), CallCancelled)
     ticket.cancel()
@@ -290,7 +294,7 @@ def test_ticket_cancels(service: InferenceService) -> None:
 
 def test_ticket_of_a_refused_request_does_nothing(service: InferenceService) -> None:
     done = Done()
-    service.infer(ModelInferRequest(model_name="ghost"), math.inf, done).cancel()
+    service.infer(wire(ModelInferRequest(model_name="ghost")), math.inf, done).cancel()
     assert isinstance(done.only(), ModelNotFound)
 
 
@@ -315,17 +319,3 @@ def test_response_that_cannot_be_made_counts_as_failure(service: InferenceServic
     assert (snapshot.execution_count, snapshot.success.count, snapshot.fail.count) == (1, 0, 1)
     assert snapshot.fail.ns > snapshot.compute_infer.ns
     assert snapshot.compute_output.count == 0
-
-
-def test_answer_of_a_stream_is_final() -> None:
-    message = stream_answer(ModelInferResponse(model_name="simple", id="7", raw_output_contents=[b"abc"]))
-    assert message.error_message == ""
-    assert message.infer_response.parameters["triton_final_response"].bool_param is True
-    assert (message.infer_response.id, list(message.infer_response.raw_output_contents)) == ("7", [b"abc"])
-
-
-@pytest.mark.parametrize(("text", "expected"), [("axis 7", "axis 7"), ("", "InferenceFailed")])
-def test_error_of_a_stream_names_its_request(text: str, expected: str) -> None:
-    message = stream_error(ModelInferRequest(id="7", model_name="simple"), InferenceFailed(text))
-    assert message.error_message == expected
-    assert message.infer_response == ModelInferResponse(id="7")

@@ -170,3 +170,21 @@ def test_version_policies(
     models.save(models.add_one(), tmp_path / "m", toml=f"[versions]\n{policy}\n")
     config = service(manage(tmp_path), registry).model_config(pb.ModelConfigRequest(name="m")).config
     assert config.version_policy == shown
+
+
+def test_a_model_that_batches_shows_it_as_triton_does(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+    toml = "[batching]\nmax_size = 16\nmax_delay_ms = 1.5\npreferred_sizes = [4, 8]\n"
+    models.save(models.add_one(), tmp_path / "m", toml=toml)
+    models.save(models.add_one(), tmp_path / "alone")
+    metadata = service(manage(tmp_path), registry)
+    config = metadata.model_config(pb.ModelConfigRequest(name="m")).config
+    assert config.max_batch_size == 16
+    assert list(config.dynamic_batching.preferred_batch_size) == [4, 8]
+    assert config.dynamic_batching.max_queue_delay_microseconds == 1500
+    # Triton's clients put the batch dimension in front of these, and not of those of the metadata.
+    assert (list(config.input[0].dims), list(config.output[0].dims)) == ([2], [2])
+    shapes = metadata.model_metadata(pb.ModelMetadataRequest(name="m")).inputs
+    assert [list(tensor.shape) for tensor in shapes] == [[-1, 2]]
+    alone = metadata.model_config(pb.ModelConfigRequest(name="alone")).config
+    assert (alone.max_batch_size, alone.HasField("dynamic_batching")) == (0, False)
+    assert list(alone.input[0].dims) == [-1, 2]

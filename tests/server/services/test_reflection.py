@@ -17,7 +17,7 @@ from tests.server.chains.fakes import CPU
 from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import break_device
 
-FACTS = HostFacts("1.2.3", "1.31.0", "onnxruntime", "host", datetime(2026, 1, 2, tzinfo=UTC))
+FACTS = HostFacts("1.2.3", "1.31.0", "onnxruntime", "host", datetime(2026, 1, 2, tzinfo=UTC), "fast")
 FALLING = """
 [[chain]]
 provider = "absent"

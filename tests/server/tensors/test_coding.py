@@ -56,7 +56,9 @@ def test_typed_round_trip(tensor: tuple[TensorHeader, Array]) -> None:
     header, array = tensor
     field = DATATYPES[header.datatype].contents_field
     contents = InferTensorContents()
-    getattr(contents, field).extend(value.encode() if isinstance(value, str) else value for value in array.ravel())
+    getattr(contents, field).extend(
+        value.encode() if isinstance(value, str) else value for value in array.ravel().tolist()
+    )
     assert same(decode_contents(header, contents), array)
 
 

@@ -1,0 +1,43 @@
+"""One run of the session for one call or several."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from ortolan_backends.runtime.session import RunHandle
+from ortolan_server.engine.call import Array, InferenceCall
+from ortolan_server.engine.joining import join, split
+
+__all__ = ["Ran", "Runner", "run_calls"]
+
+
+class Runner(Protocol):
+    """An open session, as far as the engine needs it. `run` is called from several threads at once."""
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
+        """Arrays in the order of `outputs`. Raises a subclass of `ortolan_backends.errors.RunFailed`."""
+        ...
+
+
+class Ran(NamedTuple):
+    """What a run gave, and how long it took."""
+
+    parts: Sequence[Sequence[Array]]
+    """For each call its arrays, in the order of its outputs."""
+    batch_s: float
+    run_s: float
+
+
+def run_calls(runner: Runner, calls: Sequence[InferenceCall], handle: RunHandle) -> Ran:
+    """Runs calls of one bucket together. Raises what the runner raises, and NotSplittable."""
+    first = calls[0]
+    started_s = time.monotonic()
+    if len(calls) == 1:
+        arrays = runner.run(first.feeds, first.outputs, handle)
+        return Ran([arrays], 0.0, time.monotonic() - started_s)
+    feeds = join(calls)
+    joined_s = time.monotonic()
+    arrays = runner.run(feeds, first.outputs, handle)
+    ran_s = time.monotonic()
+    parts = split(arrays, first.outputs, [call.rows for call in calls])
+    return Ran(parts, (joined_s - started_s) + (time.monotonic() - ran_s), ran_s - joined_s)

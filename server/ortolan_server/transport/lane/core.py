@@ -1,0 +1,313 @@
+"""The only module that touches private names of grpcio: calls taken from the core's completion queue as they come.
+
+`grpc.server()` answers a call through a thread, a future and a context, some 120 µs of Python. Below them is a
+completion queue of the C core: operations are started on a call in batches, and each batch comes back as one event.
+`Lane` runs a built `grpc.Server` with a loop of its own on that queue. Calls of its hot methods are handed to their
+handlers there; everything else, the start and the draining included, goes through grpcio's own functions.
+
+Names used: `_server._ServerState` (`completion_queue`, `server`, `stage`, `due`, `rpc_states`, `lock`,
+`registered_method_handlers`, `server_deallocated`), `_request_call`, `_request_registered_call`,
+`_process_event_and_continue`, `_stop_serving`, `_begin_shutdown_once`, and the operations of `_cython.cygrpc`.
+`selftest.py` tries them before a server relies on them.
+"""
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+from grpc import _server
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+__all__ = ["CoreCall", "Handler", "Lane", "Metadata", "Pump"]
+
+log = structlog.get_logger()
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+_REQUESTED = _server._REQUEST_CALL_TAG  # noqa: SLF001
+_STARTED = _server._ServerStage.STARTED  # noqa: SLF001
+_TIMED_OUT = cygrpc.CompletionType.queue_timeout
+_OK = 0
+_INTERNAL = 13
+# Calls asked for before they come: the queue never runs dry between two events.
+_AHEAD = 64
+# How long the loop waits for an event before it looks whether the server still exists, as grpcio's own does.
+_LOOK_S = 1.0
+# A call without a deadline has one some hundred years ahead.
+_NO_DEADLINE_S = 1e9
+
+
+class Handler(Protocol):
+    """Serves the calls of one method. Everything is called on the loop's thread, and must return soon."""
+
+    def opened(self, call: "CoreCall") -> None:
+        """A call came; nothing of it has been read."""
+        ...
+
+    def received(self, call: "CoreCall", data: bytes | None) -> None:
+        """What `call.receive()` brought; None: the client sends no more, or the call is over."""
+        ...
+
+    def sent(self, call: "CoreCall") -> None:
+        """What `call.send()` was given has left."""
+        ...
+
+    def closed(self, call: "CoreCall") -> None:
+        """After `call.watch()`: the client left or the deadline passed before the call was answered."""
+        ...
+
+    def ended(self, call: "CoreCall") -> None:
+        """The call is over, whatever came of it. The last thing heard of it."""
+        ...
+
+
+class Pump(Protocol):
+    """Work that was put off until no event is ready."""
+
+    @property
+    def due(self) -> bool: ...
+
+    def run(self) -> None:
+        """Does all of it, on the loop's thread."""
+        ...
+
+
+class CoreCall:
+    """One call. Operations may be started from any thread; after `answer()` or `finish()` there are none."""
+
+    __slots__ = (
+        "_close",
+        "_closed",
+        "_finished",
+        "_greeting",
+        "_handler",
+        "_native",
+        "_receiving",
+        "_status",
+        "deadline_s",
+        "metadata",
+        "state",
+    )
+
+    def __init__(self, event: Any, handler: Handler) -> None:  # noqa: ANN401 - the core has no types
+        self._native = event.call
+        self._handler = handler
+        # What a call has once, for whoever needs it first: popping from a list is atomic.
+        self._greeting = [cygrpc.SendInitialMetadataOperation((), 0)]
+        self._close = [cygrpc.ReceiveCloseOnServerOperation(0)]
+        self._status = [True]
+        self._receiving = False
+        self._closed = False
+        self._finished = False
+        self.metadata: Metadata = event.invocation_metadata
+        left_s = event.call_details.deadline - time.time()
+        self.deadline_s = math.inf if left_s > _NO_DEADLINE_S else time.monotonic() + left_s
+        """On the clock of `time.monotonic()`; `math.inf`: none."""
+        self.state: Any = None
+        """The handler's own."""
+
+    def receive(self) -> None:
+        """Asks for the next message, of which one at a time may be asked for."""
+        self._receiving = True
+        self._native.start_server_batch((cygrpc.ReceiveMessageOperation(0),), self._on_received)
+
+    def watch(self) -> None:
+        """Asks to be told when the client leaves. Costs a batch: not for work that is answered at once."""
+        if close := _taken(self._close):
+            self._native.start_server_batch(close, self._on_closed)
+
+    def send(self, data: bytes) -> None:
+        """Sends one message of a stream, of which one at a time may be on its way."""
+        self._native.start_server_batch((*_taken(self._greeting), cygrpc.SendMessageOperation(data, 0)), self._on_sent)
+
+    def answer(self, data: bytes) -> None:
+        """Sends the one message of a unary call, and status OK. Nothing, when the call has a status already."""
+        if not _taken(self._status):
+            return
+        close = _taken(self._close)
+        self._native.start_server_batch(
+            (
+                *_taken(self._greeting),
+                cygrpc.SendMessageOperation(data, 0),
+                *close,
+                cygrpc.SendStatusFromServerOperation((), _OK, b"", 0),
+            ),
+            self._on_finished_and_closed if close else self._on_finished,
+        )
+
+    def finish(self, code: int = _OK, details: str = "", trailing: Metadata = ()) -> None:
+        """Sends the status, and with it the end of the call. Nothing, when it has one already."""
+        if not _taken(self._status):
+            return
+        close = _taken(self._close)
+        self._native.start_server_batch(
+            (
+                *_taken(self._greeting),
+                *close,
+                cygrpc.SendStatusFromServerOperation(trailing, code, details.encode(), 0),
+            ),
+            self._on_finished_and_closed if close else self._on_finished,
+        )
+
+    # Events. Each returns whether the call is over.
+
+    def _on_received(self, event: Any) -> bool:  # noqa: ANN401
+        self._receiving = False
+        if not self._finished:
+            self._handler.received(self, event.batch_operations[0].message())
+        return self._over
+
+    def _on_sent(self, event: Any) -> bool:  # noqa: ANN401, ARG002
+        self._handler.sent(self)
+        return self._over
+
+    def _on_closed(self, event: Any) -> bool:  # noqa: ANN401
+        self._closed = True
+        if event.batch_operations[0].cancelled():
+            self._handler.closed(self)
+        return self._over
+
+    def _on_finished(self, event: Any) -> bool:  # noqa: ANN401, ARG002
+        self._finished = True
+        return self._over
+
+    def _on_finished_and_closed(self, event: Any) -> bool:  # noqa: ANN401, ARG002
+        self._finished = self._closed = True
+        return self._over
+
+    @property
+    def _over(self) -> bool:
+        return self._finished and self._closed and not self._receiving
+
+    def end(self) -> None:
+        """For the loop: the call is over."""
+        self._handler.ended(self)
+
+    def fail(self) -> None:
+        """For the loop: its handler raised."""
+        self.finish(_INTERNAL, "internal error")
+
+
+def _taken(once: list[Any]) -> tuple[Any, ...]:
+    try:
+        return (once.pop(),)
+    except IndexError:
+        return ()
+
+
+class _Due(Counter[str]):
+    """grpcio keeps what it has asked for in a set; several calls asked for ahead need to be counted."""
+
+    def add(self, tag: str) -> None:
+        self[tag] += 1
+
+    def remove(self, tag: str) -> None:
+        self[tag] -= 1
+        if not self[tag]:
+            del self[tag]
+
+
+class Lane:
+    """Runs a server that was built and bound, instead of `server.start()`. `server.stop()` works as ever."""
+
+    def __init__(
+        self,
+        server: Any,  # noqa: ANN401
+        handlers: Mapping[str, Handler],
+        pump: Pump,
+        died: Callable[[], None],
+    ) -> None:
+        """`handlers` by path. `died` is told when the loop ends by an error: no call will be answered any more."""
+        self._core = server._state  # noqa: SLF001
+        self._handlers = {path.encode(): handler for path, handler in handlers.items()}
+        self._pump = pump
+        self._died = died
+        self._open = 0
+
+    @property
+    def open_calls(self) -> int:
+        """Calls of its handlers that are not over."""
+        return self._open
+
+    def start(self) -> None:
+        """Serves, on a thread of its own."""
+        core = self._core
+        with core.lock:
+            core.server.start()
+            core.stage = _STARTED
+            core.due = _Due()
+            for method in core.registered_method_handlers:
+                _server._request_registered_call(core, method)  # noqa: SLF001
+            for _ in range(_AHEAD):
+                _server._request_call(core)  # noqa: SLF001
+        threading.Thread(target=self._run, name="lane", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException:
+            log.exception("lane_died")
+            self._died()
+            raise
+
+    def _turn(self) -> bool:
+        """One event, or what was put off when none is ready. False when the server has stopped.
+
+        The event is let go on return: one that refers to a call of a server that shuts down makes the queue spin.
+        """
+        core = self._core
+        pump = self._pump
+        event = core.completion_queue.poll(0.0 if pump.due else time.time() + _LOOK_S)
+        if event.completion_type == _TIMED_OUT:
+            if pump.due:
+                pump.run()
+            elif core.server_deallocated:
+                _server._begin_shutdown_once(core)  # noqa: SLF001
+            return True
+        tag = event.tag
+        call = getattr(tag, "__self__", None)
+        if type(call) is CoreCall:
+            return self._operated(call, tag, event)
+        if tag is _REQUESTED and event.success:
+            handler = self._handlers.get(event.call_details.method)
+            if handler is not None:
+                return self._opened(handler, event)
+        going_on: bool = _server._process_event_and_continue(core, event)  # noqa: SLF001
+        return going_on
+
+    def _opened(self, handler: Handler, event: Any) -> bool:  # noqa: ANN401
+        core = self._core
+        with core.lock:
+            core.due.remove(_REQUESTED)
+            if core.stage is _STARTED:
+                _server._request_call(core)  # noqa: SLF001
+        call = CoreCall(event, handler)
+        core.rpc_states.add(call)  # what the server waits for when it stops
+        self._open += 1
+        try:
+            handler.opened(call)
+        except Exception:
+            log.exception("lane_call_crashed")
+            call.fail()
+        return True
+
+    def _operated(self, call: CoreCall, tag: Callable[[Any], bool], event: Any) -> bool:  # noqa: ANN401
+        try:
+            over = tag(event)
+        except Exception:
+            log.exception("lane_call_crashed")
+            call.fail()
+            return True
+        if not over:
+            return True
+        call.end()
+        self._open -= 1
+        core = self._core
+        with core.lock:
+            core.rpc_states.discard(call)
+            return core.stage is _STARTED or not _server._stop_serving(core)  # noqa: SLF001

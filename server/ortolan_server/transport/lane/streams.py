@@ -1,0 +1,191 @@
+"""ModelStreamInfer on the lane: answers in request order, errors in-band, no thread for an open stream."""
+
+import threading
+from collections import deque
+from concurrent.futures import Executor
+from functools import partial
+
+from ortolan_server.codec import stream_answer, stream_error
+from ortolan_server.errors import CallCancelled, OrtolanError, Overloaded, ServerStopping
+from ortolan_server.services.inference import InferenceService
+from ortolan_server.transport.lane.core import CoreCall
+from ortolan_server.transport.lane.pump import LanePump
+from ortolan_server.transport.lane.unary import LARGE_BYTES, refuse
+from ortolan_server.transport.messages import InferRequestReader
+from ortolan_server.transport.pools import ByteBudget
+from ortolan_server.transport.slots import STREAM_WINDOW, Slot, wants_real_status
+from ortolan_server.transport.status import domain_error
+
+__all__ = ["StreamLane"]
+
+
+class StreamLane:
+    """A handler; each call's `state` is its `_Stream`."""
+
+    def __init__(  # noqa: PLR0913 - its bounds and helpers
+        self,
+        service: InferenceService,
+        pump: LanePump,
+        aside: Executor,
+        budget: ByteBudget,
+        *,
+        max_streams: int,
+        max_message_bytes: int,
+    ) -> None:
+        """`aside` reads large messages, so that small ones need not wait for them."""
+        self._service = service
+        self._pump = pump
+        self._aside = aside
+        self._budget = budget
+        self._max_streams = max_streams
+        self._read = InferRequestReader(max_message_bytes)
+        self._open: set[_Stream] = set()
+        self._stopping = False
+        self._lock = threading.Lock()
+
+    def opened(self, call: CoreCall) -> None:
+        if len(self._open) >= self._max_streams:
+            text = f"{self._max_streams} streams are open, the most this server takes (ortolan serve --max-streams)"
+            refuse(call, Overloaded(text))
+            return
+        stream = call.state = _Stream(call)
+        with self._lock:
+            stopping = self._stopping
+            self._open.add(stream)
+        if stopping:
+            stream.end(ServerStopping("the server is stopping"))
+            return
+        call.watch()
+        call.receive()
+
+    def received(self, call: CoreCall, data: bytes | None) -> None:
+        stream: _Stream = call.state
+        if data is None:
+            stream.end(None)
+            return
+        slot = stream.reserve()
+        if len(data) > LARGE_BYTES:
+            self._aside.submit(self._submit, call, data, slot, None)
+        else:
+            self._submit(call, data, slot, self._pump)
+        stream.read_on()
+
+    def sent(self, call: CoreCall) -> None:
+        call.state.sent()
+
+    def closed(self, call: CoreCall) -> None:
+        call.state.cancel()
+
+    def ended(self, call: CoreCall) -> None:
+        with self._lock:
+            self._open.discard(call.state)
+
+    def drain(self) -> None:
+        """Takes nothing new; streams end when what they took is answered. From any thread."""
+        with self._lock:
+            self._stopping = True
+            streams = list(self._open)
+        for stream in streams:
+            stream.end(ServerStopping("the server is stopping: open the stream again elsewhere"))
+
+    def _submit(self, call: CoreCall, data: bytes, slot: Slot, pump: LanePump | None) -> None:
+        try:
+            self._budget.take(len(data))
+        except Overloaded as error:
+            slot.fill(error)
+            return
+        slot.release = partial(self._budget.give_back, len(data))
+        try:
+            request = self._read(data)
+            slot.request_id = request.message.id
+            slot.follow(self._service.infer(request, call.deadline_s, slot.fill, pump))
+        except Exception as error:  # noqa: BLE001 - in-band, whatever it is
+            slot.fill(domain_error(error))
+
+
+class _Stream:
+    """Slots in request order. One message is on its way to the client at a time; the next follows when it has left."""
+
+    def __init__(self, call: CoreCall) -> None:
+        self._call = call
+        self._slots: deque[Slot] = deque()
+        self._lock = threading.Lock()
+        self._sending = False
+        self._held = False
+        self._over = False
+        self._ended = False
+        self._ending: OrtolanError | None = None
+        self._real_status = wants_real_status(call.metadata)
+
+    def reserve(self) -> Slot:
+        slot = Slot(self._go_on)
+        with self._lock:
+            self._slots.append(slot)
+        return slot
+
+    def read_on(self) -> None:
+        """Asks for the next message, at once or when there is room for it."""
+        with self._lock:
+            if self._ended:
+                return
+            self._held = len(self._slots) >= STREAM_WINDOW
+        if not self._held:
+            self._call.receive()
+
+    def sent(self) -> None:
+        self._sending = False
+        self._go_on()
+
+    def end(self, ending: OrtolanError | None) -> None:
+        """Nothing more is taken; what was taken is answered. `ending` says why, when the server wants it."""
+        with self._lock:
+            if not self._ended:
+                self._ended, self._ending = True, ending
+        self._go_on()
+
+    def cancel(self) -> None:
+        """Nobody waits for answers any more."""
+        self._finish(CallCancelled("the caller left"))
+
+    def _go_on(self) -> None:
+        """Sends the next answer, if it is there; ends the stream after the last."""
+        with self._lock:
+            if self._sending or self._over:
+                return
+            slot = None
+            if self._slots:
+                if self._slots[0].outcome is None:
+                    return
+                slot = self._slots.popleft()
+                self._sending = True
+            elif not self._ended:
+                return
+            resume = self._held and not self._ended
+            self._held = self._held and not resume
+        if resume:
+            self._call.receive()
+        if slot is None:
+            self._finish(self._ending)
+        else:
+            self._send(slot)
+
+    def _send(self, slot: Slot) -> None:
+        outcome = slot.outcome
+        if isinstance(outcome, bytes):
+            self._call.send(stream_answer(outcome))
+        elif outcome is not None and self._real_status:
+            self._finish(outcome)
+        elif outcome is not None:
+            self._call.send(stream_error(slot.request_id, str(outcome) or type(outcome).__name__))
+
+    def _finish(self, error: OrtolanError | None) -> None:
+        with self._lock:
+            self._ended = self._over = True
+            waiting = list(self._slots)
+            self._slots.clear()
+        for slot in waiting:
+            slot.cancel()
+        if error is None:
+            self._call.finish()
+        else:
+            refuse(self._call, error)

@@ -1,0 +1,112 @@
+"""ModelInfer on the lane."""
+
+from concurrent.futures import Executor
+
+import grpc
+
+from ortolan_server.errors import OrtolanError, Overloaded
+from ortolan_server.services.inference import InferenceService
+from ortolan_server.transport.lane.core import CoreCall
+from ortolan_server.transport.lane.pump import LanePump
+from ortolan_server.transport.messages import InferRequestReader
+from ortolan_server.transport.pools import ByteBudget
+from ortolan_server.transport.status import domain_error, status_of
+
+__all__ = ["LARGE_BYTES", "UnaryLane", "refuse"]
+
+LARGE_BYTES = 256 * 1024
+"""Decoding and encoding more than this takes longer than a tiny call may wait."""
+
+
+class UnaryLane:
+    """A handler: one message in, one out. Shared by all its calls."""
+
+    def __init__(  # noqa: PLR0913 - its bounds and helpers
+        self,
+        service: InferenceService,
+        pump: LanePump,
+        aside: Executor,
+        budget: ByteBudget,
+        *,
+        max_in_flight: int,
+        max_message_bytes: int,
+    ) -> None:
+        """`aside` reads large messages, so that small ones need not wait for them."""
+        self._service = service
+        self._pump = pump
+        self._aside = aside
+        self._budget = budget
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._read = InferRequestReader(max_message_bytes)
+
+    def opened(self, call: CoreCall) -> None:
+        self._in_flight += 1
+        if self._in_flight > self._max_in_flight:
+            refuse(
+                call,
+                Overloaded(
+                    f"{self._max_in_flight} inferences are in flight, the most this server takes "
+                    "(ortolan serve --max-in-flight)"
+                ),
+            )
+            return
+        call.receive()
+
+    def received(self, call: CoreCall, data: bytes | None) -> None:
+        if data is None:
+            call.finish(grpc.StatusCode.UNIMPLEMENTED.value[0], "ModelInfer requires exactly one request message")
+        elif len(data) > LARGE_BYTES:
+            self._aside.submit(self._infer, call, data, None)
+        else:
+            self._infer(call, data, self._pump)
+
+    def _infer(self, call: CoreCall, data: bytes, pump: LanePump | None) -> None:
+        try:
+            self._budget.take(len(data))
+        except Overloaded as error:
+            refuse(call, error)
+            return
+        done = _Done(call, self._budget, len(data))
+        try:
+            ticket = self._service.infer(self._read(data), call.deadline_s, done, pump)
+        except Exception as error:  # noqa: BLE001 - the table knows them all
+            done(domain_error(error))
+            return
+        if not ticket.runs_on_pump:
+            call.state = ticket
+            call.watch()
+
+    def sent(self, call: CoreCall) -> None:
+        """Unary calls send no message apart from their answer."""
+
+    def closed(self, call: CoreCall) -> None:
+        if call.state is not None:
+            call.state.cancel()
+
+    def ended(self, call: CoreCall) -> None:  # noqa: ARG002 - the shape of a handler
+        self._in_flight -= 1
+
+
+class _Done:
+    """The service's answer to one call, from any thread."""
+
+    __slots__ = ("_budget", "_call", "_size")
+
+    def __init__(self, call: CoreCall, budget: ByteBudget, size: int) -> None:
+        self._call = call
+        self._budget = budget
+        self._size = size
+
+    def __call__(self, outcome: bytes | OrtolanError) -> None:
+        self._budget.give_back(self._size)
+        if isinstance(outcome, bytes):
+            self._call.answer(outcome)
+        else:
+            refuse(self._call, outcome)
+
+
+def refuse(call: CoreCall, error: OrtolanError) -> None:
+    """Ends a call with the error's status."""
+    code, details = status_of(error)
+    call.finish(code.value[0], details)

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from ortolan_server.allocation import Allocation, share_threads, usable_cores
+
+
+def machine(folder: Path, files: dict[str, str]) -> tuple[Path, Path]:
+    """A /proc/self/cgroup and a /sys/fs/cgroup."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "proc", folder / "sys"
+
+
+V1 = "sys/cpu,cpuacct/pods/mine/cpu.cfs_"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        pytest.param({}, 8, id="no cgroups"),
+        pytest.param({"proc": "0::/\n", "sys/cpu.max": "max 100000\n"}, 8, id="no quota"),
+        pytest.param({"proc": "0::/\n", "sys/cpu.max": "200000 100000\n"}, 2, id="two"),
+        pytest.param({"proc": "0::/\n", "sys/cpu.max": "150000 100000\n"}, 2, id="rounded up"),
+        pytest.param({"proc": "0::/\n", "sys/cpu.max": "1000 100000\n"}, 1, id="at least one"),
+        pytest.param({"proc": "0::/\n", "sys/cpu.max": "6400000 100000\n"}, 8, id="more than there are"),
+        pytest.param({"proc": "0::/\n", "sys/cpu.max": "gibberish"}, 8, id="unreadable"),
+        pytest.param(
+            {"proc": "0::/pods/mine\n", "sys/pods/cpu.max": "300000 100000", "sys/pods/mine/cpu.max": "max 100000"},
+            3,
+            id="a cgroup above",
+        ),
+        pytest.param({"proc": "0::/not/to/be/seen\n", "sys/cpu.max": "400000 100000"}, 4, id="the host's path"),
+        pytest.param(
+            {
+                "proc": "4:cpuacct,cpu:/\n2:cpu,cpuacct:/pods/mine\n",
+                f"{V1}quota_us": "250000",
+                f"{V1}period_us": "100000",
+            },
+            3,
+            id="version 1",
+        ),
+        pytest.param(
+            {"proc": "1:cpu:/\n", "sys/cpu/cpu.cfs_quota_us": "-1", "sys/cpu/cpu.cfs_period_us": "9"}, 8, id="-1"
+        ),
+        pytest.param({"proc": "1:memory:/\n", "sys/cpu.max": "100000 100000"}, 8, id="another controller"),
+    ],
+)
+def test_processors_less_where_a_quota_says_so(tmp_path: Path, files: dict[str, str], cores: int) -> None:
+    assert usable_cores(8, *machine(tmp_path, files)) == cores
+
+
+def test_this_machine_has_a_core() -> None:
+    assert Allocation.of_this_machine().cores >= 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "explicit", "models", "threads"),
+    [
+        (2, {}, 1, 2),
+        (2, {}, 0, 2),
+        (8, {}, 3, 2),
+        (2, {}, 50, 1),
+        (8, {"a": 4}, 3, 2),
+        (8, {"a": 16}, 2, 1),
+        (8, {"a": 2}, 1, 6),
+    ],
+)
+def test_models_share_the_cores(cores: int, explicit: dict[str, int], models: int, threads: int) -> None:
+    assert share_threads(cores, explicit, models) == threads
