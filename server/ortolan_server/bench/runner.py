@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ortolan_server.bench.arrays import write_arrays
+from ortolan_server.bench.contender import Contender
 from ortolan_server.bench.host import look_at_host
 from ortolan_server.bench.inputs import first_rows, random_operators
 from ortolan_server.bench.job import BenchJob, Progress
-from ortolan_server.bench.lane import Lane
 from ortolan_server.bench.report import BenchReport, Host, Plan, Tensor
 from ortolan_server.bench.rule import REFERENCE, recommend
 from ortolan_server.bench.subject import Subject, look_at_subject
@@ -50,16 +50,16 @@ class _Run:
         self._subject = subject
         self._inputs = folder / "inputs.npz"
         self._on_progress = on_progress
-        self._lanes = [
-            Lane(chain, config, folder / str(number), mend_run=_GIVE_INPUTS if subject.made_up else "")
+        self._contenders = [
+            Contender(chain, config, folder / str(number), mend_run=_GIVE_INPUTS if subject.made_up else "")
             for number, (chain, config) in enumerate(subject.chains)
         ]
-        self._reference = next(lane for lane in self._lanes if lane.chain == REFERENCE)
+        self._reference = next(contender for contender in self._contenders if contender.chain == REFERENCE)
         self._sizes = list(subject.sizes)
-        # Steps that are still to be made: lane, what, batch size.
+        # Steps that are still to be made: contender, what, batch size.
         self._steps = [
-            (lane, stage, size)
-            for lane in self._lanes
+            (contender, stage, size)
+            for contender in self._contenders
             for stage, size in [
                 ("opening", 0),
                 *(("first runs", size) for size in subject.sizes),
@@ -74,31 +74,31 @@ class _Run:
             self._warm_all()
             for number in range(self._job.rounds):
                 self._round(number)
-            for lane in self._lanes:
-                lane.finish()
+            for contender in self._contenders:
+                contender.finish()
         except BaseException:
-            for lane in self._lanes:
-                lane.kill()
+            for contender in self._contenders:
+                contender.kill()
             raise
         self._on_progress(Progress("", "", self._total, self._total))
         return self._report(host, started_at)
 
     def _warm_all(self) -> None:
         """One after another, the reference first: it says whether the inputs are any good."""
-        for lane in sorted(self._lanes, key=lambda lane: lane is not self._reference):
-            self._begin(lane, "opening", 0)
-            lane.open(
+        for contender in sorted(self._contenders, key=lambda contender: contender is not self._reference):
+            self._begin(contender, "opening", 0)
+            contender.open(
                 self._subject.model.path,
                 self._inputs,
                 batch_axis=self._subject.signature.has_batch_axis,
                 timeout_s=self._job.load_timeout_s,
             )
             for size in list(self._sizes):
-                if lane.state is None:
-                    self._begin(lane, "first runs", size)
-                    save = lane is self._reference or size in (self._sizes[0], self._sizes[-1])
-                    lane.warm(size, save=save, timeout_s=self._job.load_timeout_s)
-            if lane is self._reference:
+                if contender.state is None:
+                    self._begin(contender, "first runs", size)
+                    save = contender is self._reference or size in (self._sizes[0], self._sizes[-1])
+                    contender.warm(size, save=save, timeout_s=self._job.load_timeout_s)
+            if contender is self._reference:
                 self._believe_the_reference()
 
     def _believe_the_reference(self) -> None:
@@ -113,22 +113,22 @@ class _Run:
         self._steps = [step for step in self._steps if step[2] in (0, *self._sizes)]
 
     def _round(self, number: int) -> None:
-        lanes = self._lanes if number % 2 == 0 else self._lanes[::-1]
+        contenders = self._contenders if number % 2 == 0 else self._contenders[::-1]
         for size in self._sizes:
-            for lane in lanes:
-                if lane.state is None and size not in lane.failures:
-                    self._begin(lane, _round_text(number, self._job), size)
-                    lane.measure(size, self._job.seconds)
+            for contender in contenders:
+                if contender.state is None and size not in contender.failures:
+                    self._begin(contender, _round_text(number, self._job), size)
+                    contender.measure(size, self._job.seconds)
 
-    def _begin(self, lane: Lane, stage: str, size: int) -> None:
+    def _begin(self, contender: Contender, stage: str, size: int) -> None:
         self._steps = [step for step in self._steps if step[0].state is None and step[2] not in step[0].failures]
         text = f"{stage}, batch size {size}" if size else stage
-        self._on_progress(Progress(lane.name, text, self._total - len(self._steps), self._total))
-        self._steps.remove((lane, stage, size))
+        self._on_progress(Progress(contender.name, text, self._total - len(self._steps), self._total))
+        self._steps.remove((contender, stage, size))
 
     def _report(self, host: Host, started_at: datetime) -> BenchReport:
         subject, job = self._subject, self._job
-        rows = tuple(lane.row(subject.signature.outputs, self._reference) for lane in self._lanes)
+        rows = tuple(contender.row(subject.signature.outputs, self._reference) for contender in self._contenders)
         drawing = random_operators(subject.model)
         return BenchReport(
             model=job.entry.name,

@@ -27,14 +27,14 @@ from ortolan_server.chains.ladder import Chain
 from ortolan_server.repository import ModelToml
 from ortolan_server.tensors import TensorSpec
 
-__all__ = ["Lane"]
+__all__ = ["Contender"]
 
 # How long a turn may take beyond what it should, before the process counts as hung.
 _PATIENCE_S = 60.0
 _PATIENCE_FACTOR = 10.0
 
 
-class Lane:
+class Contender:
     """`state` is None while it may go on, and the row's once that is decided."""
 
     def __init__(self, chain: Chain, config: ModelToml, folder: Path, *, mend_run: str) -> None:
@@ -114,8 +114,8 @@ class Lane:
     def kill(self) -> None:
         self._process.kill()
 
-    def row(self, outputs: Sequence[TensorSpec], reference: "Lane") -> Row:
-        """What became of it; `reference` is the CPU's lane."""
+    def row(self, outputs: Sequence[TensorSpec], reference: "Contender") -> Row:
+        """What became of it; `reference` is the CPU's contender."""
         opened, refused = self._opened, self._refused
         reasons = opened.verdict_reasons if opened else refused.verdict_reasons if refused else ()
         return Row(
@@ -140,7 +140,7 @@ class Lane:
             differences=() if self is reference else self._differences(outputs, reference),
         )
 
-    def _differences(self, outputs: Sequence[TensorSpec], reference: "Lane") -> tuple[Difference, ...]:
+    def _differences(self, outputs: Sequence[TensorSpec], reference: "Contender") -> tuple[Difference, ...]:
         sizes = [size for size in self.saved if size in reference.saved]
         answers = [(read_arrays(self.saved[size]), read_arrays(reference.saved[size])) for size in sizes]
         return tuple(
@@ -150,7 +150,7 @@ class Lane:
         )
 
     def _ask(self, command: Command, timeout_s: float, doing: str) -> Answer | None:
-        """None when the process ended instead of answering: the lane is over then."""
+        """None when the process ended instead of answering: the contender is over then."""
         try:
             return self._process.ask(command, timeout_s)
         except ProcessEnded as error:
