@@ -35,11 +35,15 @@ _HEALTH_THREADS = 8
 # What protects a server that others can reach, by `Settings.tls`.
 _MISSING = {
     "off": "anyone who reaches this address can use the models and read what others send: there is no TLS "
-    "(--tls-cert and --tls-key encrypt; --tls-client-ca lets in only clients with a certificate)",
+    "(--tls-cert and --tls-key encrypt; --tls-client-ca lets in only clients with a certificate, --auth-tokens only "
+    "those with a token)",
     "tls": "anyone who reaches this address can use the models: what is sent is encrypted, but clients need no "
-    "certificate (--tls-client-ca lets in only clients that have one)",
+    "certificate (--tls-client-ca lets in only clients that have one, --auth-tokens only those with a token)",
     "mtls": "",
 }
+_TOKENS_IN_PLAIN_TEXT = (
+    "anyone between can read what is sent, tokens too, and use them: there is no TLS (--tls-cert and --tls-key encrypt)"
+)
 
 
 class App:
@@ -71,13 +75,25 @@ class App:
     def start(self) -> str:
         """Listens; no model serves yet. Returns the address. Raises InvalidConfig."""
         address = self._server.start()
-        missing = _MISSING[self._settings.tls]
+        missing = self._missing()
         if missing and not self._settings.is_loopback:
             log.warning("listening_beyond_loopback", address=address, text=missing)
-        log.info("server_listening", address=address, tls=self._settings.tls, lane=self._lane)
+        log.info(
+            "server_listening",
+            address=address,
+            tls=self._settings.tls,
+            tokens=self._settings.auth_tokens is not None,
+            lane=self._lane,
+        )
         self.manager.subscribe(_log_change)
         self._health.follow()
         return address
+
+    def _missing(self) -> str:
+        """What would protect a server that others can reach; empty: nothing is missing."""
+        if self._settings.auth_tokens:
+            return _TOKENS_IN_PLAIN_TEXT if self._settings.tls == "off" else ""
+        return _MISSING[self._settings.tls]
 
     @property
     def certificate(self) -> Certificate | None:

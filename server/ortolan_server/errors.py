@@ -9,7 +9,8 @@ OrtolanError
 ├── Overloaded             a bound is reached; try again later
 ├── DeadlineExpired        the call's time is over
 ├── CallCancelled          the caller left
-├── NotAllowed             switched off by the operator
+├── Unauthenticated        the caller has not said who they are, or not in a way that this server takes
+├── NotAllowed             switched off by the operator, or not permitted to this caller
 ├── NotSupported           understood, but this server does not do it
 ├── InferenceFailed        the model failed on this input
 ├── ServerStopping         the server drains and takes nothing new
@@ -31,6 +32,7 @@ __all__ = [
     "OrtolanError",
     "Overloaded",
     "ServerStopping",
+    "Unauthenticated",
 ]
 
 
@@ -70,8 +72,12 @@ class CallCancelled(OrtolanError):
     """The caller left."""
 
 
+class Unauthenticated(OrtolanError):
+    """The caller has not said who they are, or not in a way that this server takes; the text says what is wanted."""
+
+
 class NotAllowed(OrtolanError):
-    """The operator has switched this off; the text says how to switch it on."""
+    """The operator has switched this off, and the text says how to switch it on; or this caller may not do it."""
 
 
 class NotSupported(OrtolanError):

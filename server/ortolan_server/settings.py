@@ -54,6 +54,14 @@ class Settings(BaseModel):
         title="--tls-client-ca",
         description="PEM file of authorities: every client must show a certificate signed by one of them.",
     )
+    auth_tokens: Path | None = Field(
+        default=None,
+        title="--auth-tokens",
+        description="File of bearer tokens, one a line: every call but health checks must bring one of them.",
+    )
+    access_log: bool = Field(
+        default=False, title="--access-log", description="Log every call when it has ended, at level info."
+    )
     max_message_bytes: _Size = Field(
         default=256 * 2**20,
         ge=1024,

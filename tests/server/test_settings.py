@@ -13,6 +13,8 @@ def test_defaults() -> None:
         "tls_cert": None,
         "tls_key": None,
         "tls_client_ca": None,
+        "auth_tokens": None,
+        "access_log": False,
         "max_message_bytes": 256 * 1024 * 1024,
         "default_deadline_s": 60.0,
         "drain_timeout_s": 30.0,

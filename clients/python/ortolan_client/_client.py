@@ -16,6 +16,7 @@ from ortolan_client._health import HealthStatus, health_check
 from ortolan_client._messages import infer_request, output_arrays
 from ortolan_client._stream import InferStream
 from ortolan_client._tls import Tls
+from ortolan_client._token import token_metadata
 
 __all__ = ["Client"]
 
@@ -31,7 +32,8 @@ class Client:
 
     `address` is HOST:PORT or unix:PATH. Every call has a deadline: `timeout_s`, or the one given to the call.
     `max_message_bytes` bounds messages both ways on this side; the server has a limit of its own. `tls` None: what
-    is sent can be read on the way; see `Tls`.
+    is sent can be read on the way; see `Tls`. `token` goes with every call, for a server that wants one
+    (`ortolan serve --auth-tokens`); without `tls` whoever is between can read it.
 
     Tensors are numpy arrays. In: every numeric type of the protocol, BF16 as `ml_dtypes.bfloat16` or as uint16 bit
     patterns (then the model's metadata is asked for once, to tell it from UINT16), BYTES as arrays of str or bytes.
@@ -48,11 +50,13 @@ class Client:
         timeout_s: float = 60.0,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         tls: Tls | None = None,
+        token: str = "",
     ) -> None:
         self.address = address
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
         self.tls = tls
+        self._metadata = token_metadata(token)
         self._channel = open_channel(address, max_message_bytes=max_message_bytes, tls=tls)
         self._inference = inference_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(self._channel)
@@ -119,7 +123,9 @@ class Client:
             )
 
         return InferStream(
-            lambda requests: self._inference.ModelStreamInfer(requests, timeout=self._deadline(timeout_s)),
+            lambda requests: self._inference.ModelStreamInfer(
+                requests, timeout=self._deadline(timeout_s), metadata=self._metadata
+            ),
             inputs,
             encode,
             model,
@@ -184,7 +190,7 @@ class Client:
         contract is kept.
         """
         try:
-            return health_check(self._channel, service, self.timeout_s)
+            return health_check(self._channel, service, self.timeout_s, self._metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(error, service, self.tls) from error
 
@@ -214,7 +220,9 @@ class Client:
 
         The one call without a deadline: it is there to wait. Pings find out a server that hangs.
         """
-        call = self._reflection.WatchAssignments(provider_reflection_pb2.WatchAssignmentsRequest(model=model))
+        call = self._reflection.WatchAssignments(
+            provider_reflection_pb2.WatchAssignmentsRequest(model=model), metadata=self._metadata
+        )
         try:
             for message in call:
                 yield message.assignment
@@ -249,6 +257,6 @@ class Client:
         self, method: Callable[..., _Response], request: Message, model: str = "", timeout_s: float | None = None
     ) -> _Response:
         try:
-            return method(request, timeout=self._deadline(timeout_s))
+            return method(request, timeout=self._deadline(timeout_s), metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(error, model, self.tls) from error

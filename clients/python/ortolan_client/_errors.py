@@ -9,7 +9,7 @@
     │   └── MessageTooLarge    over a size limit: trying again does not help
     ├── DeadlineExceeded       no answer within `timeout_s`
     ├── Cancelled              the call was cancelled, here or there
-    ├── NotAllowed             switched off by the operator, or not permitted to this caller
+    ├── NotAllowed             switched off by the operator, or not permitted to this caller: without a token, too
     ├── NotSupported           the server does not know this call
     ├── ServerError            it failed on the server's side
     ├── BadAnswer              the answer breaks the protocol

@@ -9,6 +9,8 @@ from enum import Enum
 import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
+from ortolan_client._token import Metadata
+
 __all__ = ["HealthStatus", "health_check"]
 
 
@@ -21,11 +23,13 @@ class HealthStatus(Enum):
     SERVICE_UNKNOWN = 3
 
 
-def health_check(channel: grpc.Channel, service: str, timeout_s: float) -> HealthStatus:
+def health_check(
+    channel: grpc.Channel, service: str, timeout_s: float, metadata: Metadata | None = None
+) -> HealthStatus:
     """Raises grpc.RpcError, NOT_FOUND for a service that the server does not know."""
     check = channel.unary_unary(
         "/grpc.health.v1.Health/Check",
         request_serializer=StringValue.SerializeToString,
         response_deserializer=Int32Value.FromString,
     )
-    return HealthStatus(check(StringValue(value=service), timeout=timeout_s).value)
+    return HealthStatus(check(StringValue(value=service), timeout=timeout_s, metadata=metadata).value)

@@ -80,10 +80,10 @@ def _told(address: str, error: OrtolanClientError) -> str:
     return f"{address} answers {error}"
 
 
-def connect(address: str, timeout_s: float, tls: Tls | None = None) -> Client:
-    """A client; what is no address, and a PEM file that cannot be used, is a usage error."""
+def connect(address: str, timeout_s: float, tls: Tls | None = None, token: str = "") -> Client:
+    """A client; what is no address and no token, and a PEM file that cannot be used, is a usage error."""
     try:
-        return Client(address, timeout_s=timeout_s, tls=tls)
+        return Client(address, timeout_s=timeout_s, tls=tls, token=token)
     except ValueError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from error

@@ -20,6 +20,9 @@ def say_what_to_try(address: str, app: App, settings: Settings) -> None:
     console = answers()
     console.print(f"\n[bold]Ortolan serves {len(serving)} of {len(list(app.manager.models))} models on {address}[/]\n")
     ours, grpcurls, stand_ins = _tls_flags(address, app, settings)
+    if settings.auth_tokens:
+        ours = f"{ours} --token-file {settings.auth_tokens}"
+        grpcurls = f'{grpcurls} -H "authorization: Bearer $ORTOLAN_TOKEN"'
     if stand_ins:
         console.print(f"  [dim]# In place of {stand_ins}[/]", soft_wrap=True)
     for command, meaning in _commands(address, serving, ours, grpcurls):

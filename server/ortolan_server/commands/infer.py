@@ -24,6 +24,7 @@ from ortolan_server.commands._tensor_files import (
     write_npy,
 )
 from ortolan_server.commands._tls import TlsCa, TlsCert, TlsKey, TlsOn, TlsServerName, tls_of
+from ortolan_server.commands._token import TokenFile, token_of
 
 __all__ = ["infer"]
 
@@ -54,6 +55,7 @@ def infer(  # noqa: PLR0913 (the options of the command)
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_server_name: TlsServerName = "",
+    token_file: TokenFile = None,
 ) -> None:
     """Run a model once, and say what came out, how long it took, and which provider served it.
 
@@ -68,7 +70,7 @@ def infer(  # noqa: PLR0913 (the options of the command)
     Exit codes: 0 fine, 1 the server refused or cannot be reached, 2 usage.
     """
     security = tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name)
-    with connect(address, timeout_s, security) as client, reported_errors(address):
+    with connect(address, timeout_s, security, token_of(token_file)) as client, reported_errors(address):
         metadata = client.metadata(model, version)
         try:
             feeds = _read_inputs(named(inputs, "--input"))

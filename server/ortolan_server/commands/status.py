@@ -21,6 +21,7 @@ from ortolan_server.commands._console import (
 )
 from ortolan_server.commands._render import render_assignment, render_summaries
 from ortolan_server.commands._tls import TlsCa, TlsCert, TlsKey, TlsOn, TlsServerName, tls_of
+from ortolan_server.commands._token import TokenFile, token_of
 
 __all__ = ["status"]
 
@@ -37,6 +38,7 @@ def status(  # noqa: PLR0913 (the options of the command)
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_server_name: TlsServerName = "",
+    token_file: TokenFile = None,
 ) -> None:
     """Which models a server has, which provider serves each, and whether its contract is kept.
 
@@ -53,7 +55,7 @@ def status(  # noqa: PLR0913 (the options of the command)
     Exit codes: 0 every model serves; 1 no answer, or a model failed to load; 3 a contract is broken.
     """
     security = tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name)
-    with connect(address, timeout_s, security) as client, reported_errors(address):
+    with connect(address, timeout_s, security, token_of(token_file)) as client, reported_errors(address):
         if watch:
             _follow(client, model, as_json=as_json)
         elif model:

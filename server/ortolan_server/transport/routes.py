@@ -17,9 +17,21 @@ from ortolan_server.transport.messages import MessageReader
 from ortolan_server.transport.pools import CallPool
 from ortolan_server.transport.status import abort
 
-__all__ = ["INFERENCE", "REFLECTION", "Handler", "Router", "cold_handlers", "serialize", "slow_handlers"]
+__all__ = [
+    "INFERENCE",
+    "MODEL_INFER",
+    "MODEL_STREAM_INFER",
+    "REFLECTION",
+    "Handler",
+    "Router",
+    "cold_handlers",
+    "serialize",
+    "slow_handlers",
+]
 
 INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+MODEL_INFER = f"/{INFERENCE}/ModelInfer"
+MODEL_STREAM_INFER = f"/{INFERENCE}/ModelStreamInfer"
 REFLECTION = provider_reflection_pb2.DESCRIPTOR.services_by_name["ProviderReflection"].full_name
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

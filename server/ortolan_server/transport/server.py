@@ -16,13 +16,17 @@ from ortolan_server.services.reflection import ReflectionService
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import Settings
+from ortolan_server.telemetry.access import AccessLog
 from ortolan_server.transport.certificates import TlsFiles
 from ortolan_server.transport.health import Health
 from ortolan_server.transport.inference import StreamInfer, UnaryInfer
+from ortolan_server.transport.interceptors import AccessInterceptor, GuardInterceptor
 from ortolan_server.transport.pools import ByteBudget, CallPool
 from ortolan_server.transport.reflection import reflection_handlers
 from ortolan_server.transport.routes import (
     INFERENCE,
+    MODEL_INFER,
+    MODEL_STREAM_INFER,
     REFLECTION,
     Handler,
     Router,
@@ -31,6 +35,7 @@ from ortolan_server.transport.routes import (
     slow_handlers,
 )
 from ortolan_server.transport.tls import ServerCertificates
+from ortolan_server.transport.tokens import BearerTokens
 from ortolan_server.transport.watching import WatchAssignments
 
 if TYPE_CHECKING:
@@ -98,11 +103,11 @@ class GrpcServer:
             **slow,
         }
         bounded = {
-            f"/{INFERENCE}/ModelInfer": (
+            MODEL_INFER: (
                 self._calls,
                 "{} inferences are in flight, the most this server takes (ortolan serve --max-in-flight)",
             ),
-            f"/{INFERENCE}/ModelStreamInfer": (
+            MODEL_STREAM_INFER: (
                 self._streams,
                 "{} streams are open, the most this server takes (ortolan serve --max-streams)",
             ),
@@ -112,15 +117,20 @@ class GrpcServer:
             **dict.fromkeys(looking_up, (looking, "{} reflection streams are open, the most this server takes")),
         }
         self._router = Router(handlers, bounded)
+        self.tokens = BearerTokens(settings.auth_tokens) if settings.auth_tokens else None
+        """The guard of every call; None: everybody may call."""
+        self._access = AccessLog() if settings.access_log else None
         self.certificates = _certificates(settings)
         """None without TLS."""
         self._server = self._build()
-        self._lane = _open_lane(self._server, inference, budget, settings) if fast_lane else None
+        self._lane = self._open_lane(inference, budget) if fast_lane else None
 
     def start(self) -> str:
         """Binds and serves. Returns the address with the port that was really taken. Raises InvalidConfig."""
         address = self._settings.grpc_address
         credentials = self.certificates.credentials() if self.certificates else None
+        if self.tokens:
+            self.tokens.load()
         try:
             if credentials:
                 port = self._server.add_secure_port(address, credentials)
@@ -128,6 +138,8 @@ class GrpcServer:
                 port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise InvalidConfig(f"cannot listen on {address}: it is in use or not an address of this host") from error
+        if self._access:
+            self._access.start()
         if self._lane is None:
             self._server.start()
         else:
@@ -151,13 +163,15 @@ class GrpcServer:
         self._server.stop(0)  # health watches would stay as long as their clients do
         if not closed.wait(_CLOSE_S):
             log.warning("grpc_close_timed_out", waited_s=_CLOSE_S)
+        if self._access:
+            self._access.stop()
         lane_idle = self._lane is None or self._lane.idle
         return lane_idle and all(pool.idle for pool in (self._calls, self._streams, self._slow))
 
     def _hot_handlers(self, infer: UnaryInfer) -> dict[str, Handler]:
         return {
-            f"/{INFERENCE}/ModelInfer": grpc.unary_unary_rpc_method_handler(infer),
-            f"/{INFERENCE}/ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self._stream_infer),
+            MODEL_INFER: grpc.unary_unary_rpc_method_handler(infer),
+            MODEL_STREAM_INFER: grpc.stream_stream_rpc_method_handler(self._stream_infer),
             f"/{REFLECTION}/WatchAssignments": grpc.unary_stream_rpc_method_handler(
                 self._watch, response_serializer=serialize
             ),
@@ -167,17 +181,20 @@ class GrpcServer:
         server = grpc.server(
             ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="grpc"),
             handlers=[self._router],
+            interceptors=[
+                *([AccessInterceptor(self._access)] if self._access else ()),
+                *([GuardInterceptor(self.tokens)] if self.tokens else ()),
+            ],
             options=_options(self._settings.max_message_bytes),
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         channelz.add_channelz_servicer(server)
         return server
 
+    def _open_lane(self, inference: InferenceService, budget: ByteBudget) -> "FastLane":
+        from ortolan_server.transport.lane.lane import FastLane  # noqa: PLC0415 - grpcio may lack a name it imports
 
-def _open_lane(server: grpc.Server, inference: InferenceService, budget: ByteBudget, settings: Settings) -> "FastLane":
-    from ortolan_server.transport.lane.lane import FastLane  # noqa: PLC0415 - grpcio may lack a name that it imports
-
-    return FastLane(server, inference, budget, settings)
+        return FastLane(self._server, inference, budget, self._settings, self.tokens, self._access)
 
 
 def _certificates(settings: Settings) -> ServerCertificates | None:

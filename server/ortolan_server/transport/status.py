@@ -26,6 +26,7 @@ STATUS: dict[type[errors.OrtolanError], grpc.StatusCode] = {
     # Not UNAVAILABLE: KServe's client retries that at once, which adds to the load.
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ServerStopping: grpc.StatusCode.UNAVAILABLE,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
 }
 
 # Details travel in a header, percent-encoded; peers refuse more than 8 KiB of headers.

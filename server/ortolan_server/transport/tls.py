@@ -3,24 +3,17 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import grpc
 import structlog
 
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.transport.certificates import Certificate, Pems, TlsFiles, check, read
+from ortolan_server.transport.marks import FileMarks
 
 __all__ = ["ServerCertificates"]
 
 log = structlog.get_logger()
-
-# Which file it is, its size, when it was written, and when its rights last changed; None where there is none.
-_Marks = tuple[tuple[int, int, int, int, int] | None, ...]
-
-# A file that was written within the last moments may change again without a trace in its marks: the clock of a
-# file system ticks every few milliseconds only, on some every two seconds.
-_SETTLED_S = 3.0
 
 
 def _now() -> datetime:
@@ -39,8 +32,7 @@ class ServerCertificates:
         self._now = now
         self._lock = threading.Lock()
         self._certificate: Certificate | None = None
-        self._marks: _Marks = ()
-        self._settled = False
+        self._marks = FileMarks(path for _, path in files)
         self._seen: Pems | str = ""
         self._told = ""
 
@@ -78,12 +70,12 @@ class ServerCertificates:
         """The files' new content, if it is new and can be used."""
         found = self._read()
         if isinstance(found, str):
-            self._settled = False  # what cannot be read may be readable the next time, without a trace in its marks
+            self._marks.distrust()  # what cannot be read may be readable the next time, without a trace in its marks
         if found == self._seen:
             return None
         result = found if isinstance(found, str) else self._check(found)
         if self._read() != found:
-            self._settled = False  # they are being written: the next connection looks again
+            self._marks.distrust()  # they are being written: the next connection looks again
             return None
         self._seen = found
         if isinstance(found, str) or isinstance(result, str):
@@ -107,11 +99,7 @@ class ServerCertificates:
 
     def _look(self) -> bool:
         """Whether the files may be others than at the last look."""
-        marks = tuple(_mark(path) for _, path in self._files)
-        changed = marks != self._marks or not self._settled
-        newest_s = max((mark[0] / 1e9 for mark in marks if mark), default=0.0)
-        self._marks, self._settled = marks, self._now().timestamp() - newest_s > _SETTLED_S
-        return changed
+        return self._marks.look(self._now().timestamp())
 
     def _take(self, pems: Pems, certificate: Certificate, event: str) -> None:
         self._seen, self._certificate, self._told = pems, certificate, ""
@@ -132,14 +120,6 @@ class ServerCertificates:
                 "certificate_not_valid", file=str(self._files.cert), text=f"clients that verify it refuse it: {fault}"
             )
         self._told = fault
-
-
-def _mark(path: Path) -> tuple[int, int, int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev, found.st_ctime_ns
 
 
 def _configuration(pems: Pems) -> grpc.ServerCertificateConfiguration:

@@ -110,6 +110,16 @@ class CoreCall:
         self.state: Any = None
         """The handler's own."""
 
+    @property
+    def peer(self) -> str:
+        """In gRPC's words: `ipv4:127.0.0.1:40414`. Asked of the core."""
+        peer: bytes = self._native.peer()
+        return peer.decode()
+
+    def hand_over(self, handler: Handler) -> None:
+        """From now on `handler` hears of the call."""
+        self._handler = handler
+
     def receive(self) -> None:
         """Asks for the next message, of which one at a time may be asked for."""
         self._receiving = True
@@ -220,12 +230,17 @@ class Lane:
         handlers: Mapping[str, Handler],
         pump: Pump,
         died: Callable[[], None],
+        calls: Callable[[Any, Handler], CoreCall] = CoreCall,
     ) -> None:
-        """`handlers` by path. `died` is told when the loop ends by an error: no call will be answered any more."""
+        """`handlers` by path. `died` is told when the loop ends by an error: no call will be answered any more.
+
+        `calls` makes a call of the event that brought it.
+        """
         self._core = server._state  # noqa: SLF001
         self._handlers = {path.encode(): handler for path, handler in handlers.items()}
         self._pump = pump
         self._died = died
+        self._calls = calls
         self._open = 0
 
     @property
@@ -271,7 +286,7 @@ class Lane:
             return True
         tag = event.tag
         call = getattr(tag, "__self__", None)
-        if type(call) is CoreCall:
+        if isinstance(call, CoreCall):
             return self._operated(call, tag, event)
         if tag is _REQUESTED and event.success:
             handler = self._handlers.get(event.call_details.method)
@@ -286,7 +301,7 @@ class Lane:
             core.due.remove(_REQUESTED)
             if core.stage is _STARTED:
                 _server._request_call(core)  # noqa: SLF001
-        call = CoreCall(event, handler)
+        call = self._calls(event, handler)
         core.rpc_states.add(call)  # what the server waits for when it stops
         self._open += 1
         try:

@@ -3,17 +3,23 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.settings import Settings
-from ortolan_server.transport.lane.core import Handler, Lane
+from ortolan_server.telemetry.access import AccessLog
+from ortolan_server.transport.admission import Guard
+from ortolan_server.transport.lane.core import CoreCall, Handler, Lane
+from ortolan_server.transport.lane.guarded import Guarded
+from ortolan_server.transport.lane.logged import LoggedCall
 from ortolan_server.transport.lane.pump import LanePump
+from ortolan_server.transport.lane.shared import LaneShared
 from ortolan_server.transport.lane.streams import StreamLane
 from ortolan_server.transport.lane.unary import UnaryLane
 from ortolan_server.transport.pools import ByteBudget
-from ortolan_server.transport.routes import INFERENCE
+from ortolan_server.transport.routes import MODEL_INFER, MODEL_STREAM_INFER
 
 __all__ = ["FastLane"]
 
@@ -26,32 +32,27 @@ _DEAD = 1
 class FastLane:
     """ModelInfer and ModelStreamInfer on the core's completion queue; every other method as ever."""
 
-    def __init__(
-        self, server: grpc.Server, inference: InferenceService, budget: ByteBudget, settings: Settings
+    def __init__(  # noqa: PLR0913 - what the server has built
+        self,
+        server: grpc.Server,
+        inference: InferenceService,
+        budget: ByteBudget,
+        settings: Settings,
+        guard: Guard | None,
+        access: AccessLog | None,
     ) -> None:
         pump = LanePump()
-        self._aside = ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="lane-aside")
-        unary = UnaryLane(
-            inference,
-            pump,
-            self._aside,
-            budget,
-            max_in_flight=settings.max_in_flight,
-            max_message_bytes=settings.max_message_bytes,
-        )
-        self._streams = StreamLane(
-            inference,
-            pump,
-            self._aside,
-            budget,
-            max_streams=settings.max_streams,
-            max_message_bytes=settings.max_message_bytes,
-        )
+        aside = ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="lane-aside")
+        shared = LaneShared(inference, pump, aside, budget, settings.max_message_bytes)
+        self._streams = StreamLane(shared, max_streams=settings.max_streams)
         handlers: dict[str, Handler] = {
-            f"/{INFERENCE}/ModelInfer": unary,
-            f"/{INFERENCE}/ModelStreamInfer": self._streams,
+            MODEL_INFER: UnaryLane(shared, max_in_flight=settings.max_in_flight),
+            MODEL_STREAM_INFER: self._streams,
         }
-        self._lane = Lane(server, handlers, pump, _die)
+        if guard is not None:
+            handlers = {path: Guarded(path, guard, handler) for path, handler in handlers.items()}
+        calls = CoreCall if access is None else partial(LoggedCall, access)
+        self._lane = Lane(server, handlers, pump, _die, calls)
 
     def start(self) -> None:
         """Instead of `server.start()`."""

@@ -2,17 +2,15 @@
 
 import threading
 from collections import deque
-from concurrent.futures import Executor
 from functools import partial
 
 from ortolan_server.codec import stream_answer, stream_error
 from ortolan_server.errors import CallCancelled, OrtolanError, Overloaded, ServerStopping
-from ortolan_server.services.inference import InferenceService
 from ortolan_server.transport.lane.core import CoreCall
 from ortolan_server.transport.lane.pump import LanePump
+from ortolan_server.transport.lane.shared import LaneShared
 from ortolan_server.transport.lane.unary import LARGE_BYTES, refuse
 from ortolan_server.transport.messages import InferRequestReader
-from ortolan_server.transport.pools import ByteBudget
 from ortolan_server.transport.slots import STREAM_WINDOW, Slot, wants_real_status
 from ortolan_server.transport.status import domain_error
 
@@ -22,23 +20,13 @@ __all__ = ["StreamLane"]
 class StreamLane:
     """A handler; each call's `state` is its `_Stream`."""
 
-    def __init__(  # noqa: PLR0913 - its bounds and helpers
-        self,
-        service: InferenceService,
-        pump: LanePump,
-        aside: Executor,
-        budget: ByteBudget,
-        *,
-        max_streams: int,
-        max_message_bytes: int,
-    ) -> None:
-        """`aside` reads large messages, so that small ones need not wait for them."""
-        self._service = service
-        self._pump = pump
-        self._aside = aside
-        self._budget = budget
+    def __init__(self, shared: LaneShared, *, max_streams: int) -> None:
+        self._service = shared.service
+        self._pump = shared.pump
+        self._aside = shared.aside
+        self._budget = shared.budget
         self._max_streams = max_streams
-        self._read = InferRequestReader(max_message_bytes)
+        self._read = InferRequestReader(shared.max_message_bytes)
         self._open: set[_Stream] = set()
         self._stopping = False
         self._lock = threading.Lock()

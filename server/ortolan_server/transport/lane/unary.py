@@ -1,13 +1,11 @@
 """ModelInfer on the lane."""
 
-from concurrent.futures import Executor
-
 import grpc
 
 from ortolan_server.errors import OrtolanError, Overloaded
-from ortolan_server.services.inference import InferenceService
 from ortolan_server.transport.lane.core import CoreCall
 from ortolan_server.transport.lane.pump import LanePump
+from ortolan_server.transport.lane.shared import LaneShared
 from ortolan_server.transport.messages import InferRequestReader
 from ortolan_server.transport.pools import ByteBudget
 from ortolan_server.transport.status import domain_error, status_of
@@ -21,24 +19,14 @@ LARGE_BYTES = 256 * 1024
 class UnaryLane:
     """A handler: one message in, one out. Shared by all its calls."""
 
-    def __init__(  # noqa: PLR0913 - its bounds and helpers
-        self,
-        service: InferenceService,
-        pump: LanePump,
-        aside: Executor,
-        budget: ByteBudget,
-        *,
-        max_in_flight: int,
-        max_message_bytes: int,
-    ) -> None:
-        """`aside` reads large messages, so that small ones need not wait for them."""
-        self._service = service
-        self._pump = pump
-        self._aside = aside
-        self._budget = budget
+    def __init__(self, shared: LaneShared, *, max_in_flight: int) -> None:
+        self._service = shared.service
+        self._pump = shared.pump
+        self._aside = shared.aside
+        self._budget = shared.budget
         self._max_in_flight = max_in_flight
         self._in_flight = 0
-        self._read = InferRequestReader(max_message_bytes)
+        self._read = InferRequestReader(shared.max_message_bytes)
 
     def opened(self, call: CoreCall) -> None:
         self._in_flight += 1

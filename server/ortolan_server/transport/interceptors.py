@@ -1,0 +1,158 @@
+"""The hook and the access log for calls that grpcio serves: all of them in the public lane, else those beside the fast
+one. In grpcio's own serving loop, before a call takes a thread.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import grpc
+
+from ortolan_server.codec import read_names
+from ortolan_server.telemetry.access import AccessLog, CallRecord
+from ortolan_server.transport.admission import CallInfo, Guard
+from ortolan_server.transport.routes import MODEL_INFER
+from ortolan_server.transport.status import domain_error, status_of
+
+__all__ = ["AccessInterceptor", "GuardInterceptor"]
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Find = Callable[[grpc.HandlerCallDetails], "_Handler | None"]
+_Behaviour = Callable[..., Any]
+
+
+class _AtOnce(ThreadPoolExecutor):
+    """No pool at all: a refusal is sent by the thread that took the call, so that a flood of them takes no other."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 - as the base
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))  # grpcio's own function, which catches what the behaviour raises
+        return done
+
+
+_AT_ONCE = _AtOnce(1)
+
+
+def _refusal(code: grpc.StatusCode, details: str) -> _Handler:
+    """Ends a call without reading anything of it."""
+
+    def refuse(_messages: object, context: grpc.ServicerContext) -> None:
+        context.abort(code, details)
+
+    refuse.experimental_thread_pool = _AT_ONCE  # type: ignore[attr-defined]
+    # As a stream of requests: grpcio would read the message of a unary call first.
+    return grpc.stream_unary_rpc_method_handler(refuse)
+
+
+class GuardInterceptor(grpc.ServerInterceptor):
+    """Asks a guard about every call."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def intercept_service(
+        self, continuation: _Find, handler_call_details: grpc.HandlerCallDetails
+    ) -> "_Handler | None":
+        details = handler_call_details
+        try:
+            self._guard.admit(CallInfo(details.method, details.invocation_metadata))
+        except Exception as error:  # noqa: BLE001 - the table knows them all
+            return _refusal(*status_of(domain_error(error)))
+        return continuation(details)
+
+
+class AccessInterceptor(grpc.ServerInterceptor):
+    """Notes every call, refused ones and those to unknown methods included. The first of the interceptors."""
+
+    def __init__(self, access: AccessLog) -> None:
+        self._access = access
+
+    def intercept_service(self, continuation: _Find, handler_call_details: grpc.HandlerCallDetails) -> _Handler:
+        method = handler_call_details.method
+        handler = continuation(handler_call_details)
+        if handler is None:
+            handler = _refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")  # as grpcio says it
+        return _noted(handler, CallRecord(method), self._access)
+
+
+def _noted(handler: _Handler, record: CallRecord, access: AccessLog) -> _Handler:
+    """The handler for one call, which leaves its traces in the record."""
+
+    def behaviour(request: Any, context: grpc.ServicerContext, *send: Callable[[Any], None]) -> Any:  # noqa: ANN401
+        _follow(record, context, access)
+        if send:
+            return inner(request, context, _noted_send(send[0], record))
+        try:
+            answer = inner(request, context)
+        except Exception:
+            record.answered(grpc.StatusCode.UNKNOWN.name)  # unless the context has another
+            raise
+        if handler.response_streaming:
+            return _noted_end(answer, record)
+        record.answered()
+        return answer
+
+    inner, make = _KINDS[handler.request_streaming, handler.response_streaming](handler)
+    for name in ("experimental_thread_pool", "experimental_non_blocking"):
+        if hasattr(inner, name):
+            setattr(behaviour, name, getattr(inner, name))
+    return make(behaviour, _noted_reading(handler, record), _noted_writing(handler, record))
+
+
+_KINDS: dict[tuple[bool, bool], Callable[[Any], tuple[_Behaviour, Callable[..., _Handler]]]] = {
+    (False, False): lambda handler: (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
+    (False, True): lambda handler: (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
+    (True, False): lambda handler: (handler.stream_unary, grpc.stream_unary_rpc_method_handler),
+    (True, True): lambda handler: (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
+}
+
+
+def _follow(record: CallRecord, context: grpc.ServicerContext, access: AccessLog) -> None:
+    def over() -> None:
+        code = context.code()  # type: ignore[attr-defined] # its stubs lack it
+        if code is not None:
+            # What was set beside an answer goes before it.
+            record.code = code.name if isinstance(code, grpc.StatusCode) else str(code)
+        record.end(expired=context.time_remaining() <= 0)
+        access.put(record)
+
+    record.peer = context.peer()
+    if not context.add_callback(over):
+        over()
+
+
+def _noted_send(send: Callable[[Any], None], record: CallRecord) -> Callable[[Any], None]:
+    def noted(message: Any) -> None:  # noqa: ANN401
+        if message is None:
+            record.answered()
+        send(message)
+
+    return noted
+
+
+def _noted_end(answers: Iterator[Any], record: CallRecord) -> Iterator[Any]:
+    yield from answers
+    record.answered()
+
+
+def _noted_reading(handler: _Handler, record: CallRecord) -> Callable[[bytes], Any]:
+    inner = handler.request_deserializer
+
+    def read(data: bytes) -> Any:  # noqa: ANN401
+        record.received(len(data))
+        if record.method == MODEL_INFER:
+            record.model, record.request_id = read_names(data)
+        return inner(data) if inner else data
+
+    return read
+
+
+def _noted_writing(handler: _Handler, record: CallRecord) -> Callable[[Any], bytes]:
+    inner = handler.response_serializer
+
+    def write(message: Any) -> bytes:  # noqa: ANN401
+        data: bytes = inner(message) if inner else message
+        record.sent(len(data))
+        return data
+
+    return write
