@@ -96,15 +96,17 @@ def running_server(
     python: str | Path = sys.executable,
     env: Mapping[str, str] | None = None,
     wait_for: str = LOADED,
+    before: str = "",
 ) -> Iterator[RunningServer]:
     """Serves `repository` on a free port with the interpreter `python`; everything is loaded when it is given out, or
-    another event of its log has come. ORTOLAN_TEST_SERVE_FLAGS adds flags to those of every server.
+    another event of its log has come. `before` is code that the process runs first. ORTOLAN_TEST_SERVE_FLAGS adds flags
+    to those of every server.
 
     Stopped at the end with SIGTERM unless it has ended; then its exit status must be 0.
     """
     address = () if "--grpc-address" in flags else ("--grpc-address", "127.0.0.1:0")
     more = os.environ.get("ORTOLAN_TEST_SERVE_FLAGS", "").split()
-    command = [str(python), "-c", ENTRY, "serve", str(repository), *address, *flags, *more]
+    command = [str(python), "-c", f"{before}\n{ENTRY}", "serve", str(repository), *address, *flags, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         server = RunningServer(process)
         try:

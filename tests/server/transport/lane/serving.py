@@ -75,7 +75,8 @@ def lane_server(handlers: Mapping[str, Handler], **options: int) -> Iterator[tup
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 yield LaneServer(server, lane, pump, port, died), channel
         finally:
-            assert server.stop(0).wait(LIMIT_S) or died.is_set(), "the server did not stop"
+            stopped = server.stop(0)
+            assert died.is_set() or stopped.wait(LIMIT_S), "the server did not stop"
 
 
 def method(channel: grpc.Channel, path: str) -> "grpc.UnaryUnaryMultiCallable[bytes, bytes]":
