@@ -86,4 +86,4 @@ def test_a_client_in_python(guarded: RunningServer) -> None:
         next(client.watch())
     assert STRANGE not in str(raised.value)
     with pytest.raises(ValueError, match="no token has"):
-        Client(guarded.address, token="new\nline-of-some-length")
+        Client(guarded.address, token=f"{STRANGE}\n")
