@@ -15,6 +15,7 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.allocation import Allocation
 from ortolan_server.app import App
 from ortolan_server.commands._console import BROKEN, FAILURE, complain
+from ortolan_server.commands._stop import Stop
 from ortolan_server.commands._what_to_try import say_what_to_try
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import Repository
@@ -125,20 +126,19 @@ def _run_logged(path: Path, settings: Settings, log_level: str) -> int:
 
 def _run(app: App, settings: Settings) -> tuple[int, bool]:
     """Serves until a signal. Returns the exit status, and whether no thread is left at work."""
-    stop = threading.Event()
+    stop = Stop(_LOOK_S)
     _on_signals(stop)
     address = app.start()
     broken: list[str] = []
     # Aside, since a load is deaf to signals.
     loader = threading.Thread(target=_load, args=(app, address, stop, settings, broken), name="loader", daemon=True)
     loader.start()
-    while not stop.wait(_LOOK_S):
-        pass  # a signal that another thread was given wakes nobody: Python handles it here, the next time we look
+    stop.wait()
     finished = app.stop()
     return BROKEN if broken else 0, finished and not loader.is_alive()
 
 
-def _load(app: App, address: str, stop: threading.Event, settings: Settings, broken: list[str]) -> None:
+def _load(app: App, address: str, stop: Stop, settings: Settings, broken: list[str]) -> None:
     try:
         app.load()
     except Exception:  # noqa: BLE001 - the process ends of it
@@ -147,19 +147,19 @@ def _load(app: App, address: str, stop: threading.Event, settings: Settings, bro
     if settings.exit_on_broken and (models := app.manager.broken):
         structlog.get_logger().error("contract_broken", models=models)
         broken += models
-        stop.set()
-    elif not stop.is_set():
+        stop.ask()
+    elif not stop.asked:
         say_what_to_try(address, app, settings)
 
 
-def _on_signals(stop: threading.Event) -> None:
+def _on_signals(stop: Stop) -> None:
     seen: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
         if seen:
             os._exit(128 + number)  # the second one: whatever is in flight
         seen.append(number)
-        stop.set()
+        stop.ask()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)

@@ -196,8 +196,8 @@ class CoreCall:
     def end(self) -> None:
         """For the loop: the call is over."""
         self._handler.ended(self)
-        # What a handler keeps there often refers to the call. The core counts a stream as open while its call lives, and
-        # refuses others for it: that must not wait for the garbage collector.
+        # What a handler keeps there often refers to the call. The core counts a stream as open while its call lives,
+        # and refuses others for it: that must not wait for the garbage collector.
         self.state = None
 
     def fail(self) -> None:
