@@ -31,7 +31,7 @@ class FastLane:
     ) -> None:
         pump = LanePump()
         self._aside = ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="lane-aside")
-        unary = UnaryLane(
+        unary = self._unary = UnaryLane(
             inference,
             pump,
             self._aside,
@@ -56,6 +56,15 @@ class FastLane:
     def start(self) -> None:
         """Instead of `server.start()`."""
         self._lane.start()
+
+    @property
+    def in_flight(self) -> int:
+        """Unary calls that are not over."""
+        return self._unary.in_flight
+
+    @property
+    def open_streams(self) -> int:
+        return self._streams.open
 
     @property
     def idle(self) -> bool:
