@@ -1,5 +1,6 @@
 """What the metrics say of models in every state, and of what was asked of them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from tests import models
 from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import add_one, break_device
 
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 DEGRADED = '[require]\nforbid_on_cpu = ["Add"]\notherwise = "degrade"\n'
 BROKEN = 'required = false\n[[chain]]\nprovider = "absent"\n'
 LIMITS = "[limits]\nqueue = 7\nqueue_size = 4096\nconcurrency = 2\n"
@@ -167,3 +169,16 @@ def test_of_what_came_to_no_engine(manage: Manage, registry: Registry, tmp_path:
     assert scrape(name, model="", code="NOT_FOUND") == 1.0
     assert scrape(name, model="m", code="INTERNAL") == 2.0
     assert scrape(name, model="m", code="RESOURCE_EXHAUSTED") == 1.0
+
+
+def test_the_page_names_every_metric_and_no_other(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m")
+    rejections = Rejections()
+    rejections.add(InternalError(), "m")
+    scrape = Scrape(manage(tmp_path), registry, rejections)
+    parts = re.compile("_(bucket|count|sum)$")
+    ours = {parts.sub("", name) for name, _ in scrape.samples if name.startswith("ortolan_")}
+    rows = [
+        line.split("|")[1] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `ortolan_")
+    ]
+    assert sorted(re.findall(r"`(ortolan_\w+)`", "".join(rows))) == sorted(ours)
