@@ -63,11 +63,11 @@ LABEL org.opencontainers.image.title="Ortolan" \
       org.opencontainers.image.description="A gRPC model server for ONNX models that proves where a model runs; for NVIDIA GPUs" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 10001:10001
-EXPOSE 8001
+EXPOSE 8001 8002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5m CMD ["ortolan", "health"]
 ENTRYPOINT ["ortolan"]
-CMD ["serve", "/models", "--grpc-address", "0.0.0.0:8001"]
+CMD ["serve", "/models", "--grpc-address", "0.0.0.0:8001", "--http-address", "0.0.0.0:8002"]
 
 # The last one is what `docker build` makes unless told otherwise.
 FROM ${CPU_BASE} AS cpu
@@ -82,8 +82,8 @@ LABEL org.opencontainers.image.title="Ortolan" \
       org.opencontainers.image.description="A gRPC model server for ONNX models that proves where a model runs" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 10001:10001
-EXPOSE 8001
+EXPOSE 8001 8002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5m CMD ["ortolan", "health"]
 ENTRYPOINT ["ortolan"]
-CMD ["serve", "/models", "--grpc-address", "0.0.0.0:8001"]
+CMD ["serve", "/models", "--grpc-address", "0.0.0.0:8001", "--http-address", "0.0.0.0:8002"]

@@ -38,6 +38,10 @@ class RunningServer:
     def address(self) -> str:
         return str(self.wait_for("server_listening")["address"])
 
+    @property
+    def http_address(self) -> str:
+        return str(self.wait_for("server_listening")["http_address"])
+
     def wait_for(self, event: str, limit_s: float = START_LIMIT_S, **having: object) -> Mapping[str, object]:
         """The first log event of that name, with those keys. Raises AssertionError when it does not come."""
         found: list[dict[str, object]] = []
@@ -98,13 +102,14 @@ def running_server(
     wait_for: str = LOADED,
     before: str = "",
 ) -> Iterator[RunningServer]:
-    """Serves `repository` on a free port with the interpreter `python`; everything is loaded when it is given out, or
+    """Serves `repository` on free ports with the interpreter `python`; everything is loaded when it is given out, or
     another event of its log has come. `before` is code that the process runs first. ORTOLAN_TEST_SERVE_FLAGS adds flags
     to those of every server.
 
     Stopped at the end with SIGTERM unless it has ended; then its exit status must be 0.
     """
-    address = () if "--grpc-address" in flags else ("--grpc-address", "127.0.0.1:0")
+    free = "127.0.0.1:0"
+    address = [word for flag in ("--grpc-address", "--http-address") if flag not in flags for word in (flag, free)]
     more = os.environ.get("ORTOLAN_TEST_SERVE_FLAGS", "").split()
     command = [str(python), "-c", f"{before}\n{ENTRY}", "serve", str(repository), *address, *flags, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:

@@ -11,21 +11,25 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.wheel import require_one_wheel
 from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import Repository
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.services.metadata import MetadataService
+from ortolan_server.services.metrics import Metrics
 from ortolan_server.services.reflection import HostFacts, ReflectionService
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.services.statistics import StatisticsService
-from ortolan_server.settings import Settings
+from ortolan_server.settings import HTTP_OFF, Settings
 from ortolan_server.transport.certificates import Certificate
 from ortolan_server.transport.health import Health
+from ortolan_server.transport.http import HttpServer
 from ortolan_server.transport.lanes import fast_lane_works
 from ortolan_server.transport.pools import CallPool
 from ortolan_server.transport.server import GrpcServer
+from ortolan_server.transport.status import code_name
 
 __all__ = ["App"]
 
@@ -44,6 +48,10 @@ _MISSING = {
 _TOKENS_IN_PLAIN_TEXT = (
     "anyone between can read what is sent, tokens too, and use them: there is no TLS (--tls-cert and --tls-key encrypt)"
 )
+_PLAIN_HTTP = (
+    "anyone who reaches this address can read the metrics, names of models among them: it is HTTP without TLS or "
+    "authentication (--http-address 127.0.0.1:8002 keeps it on this machine)"
+)
 
 
 class App:
@@ -60,27 +68,49 @@ class App:
         self._lane = "fast" if settings.fast_lane and fast_lane_works() else "public"
         facts = HostFacts(ours, runtime_version, package, socket.gethostname(), datetime.now(UTC), self._lane)
         self._settings = settings
+        inference = InferenceService(self.manager, settings.default_deadline_s)
         self._health = Health(self.manager, metadata, CallPool(_HEALTH_THREADS, "health"))
         self._server = GrpcServer(
             settings,
             health=self._health,
-            inference=InferenceService(self.manager, settings.default_deadline_s),
+            inference=inference,
             metadata=metadata,
             repository=RepositoryService(self.manager, control_allowed=settings.control_allowed),
             statistics=StatisticsService(self.manager),
             reflection=ReflectionService(self.manager, registry, settings, facts),
             fast_lane=self._lane == "fast",
         )
+        self._metrics = Metrics(
+            self.manager,
+            registry,
+            settings,
+            facts,
+            inference.rejections,
+            code_of=code_name,
+            occupancy=lambda: self._server.occupancy,
+            serving=lambda: self._health.serving,
+        )
+        self._http: HttpServer | None = None
+        self.http_address = ""
+        """Once it listens there; empty: nowhere."""
 
     def start(self) -> str:
         """Listens; no model serves yet. Returns the address. Raises InvalidConfig."""
         address = self._server.start()
+        try:
+            self._start_http()
+        except InvalidConfig:
+            self._server.stop(0.0)
+            raise
         missing = self._missing()
         if missing and not self._settings.is_loopback:
             log.warning("listening_beyond_loopback", address=address, text=missing)
+        if not self._settings.is_http_loopback:
+            log.warning("listening_beyond_loopback", address=self.http_address, text=_PLAIN_HTTP)
         log.info(
             "server_listening",
             address=address,
+            http_address=self.http_address or HTTP_OFF,
             tls=self._settings.tls,
             tokens=self._settings.auth_tokens is not None,
             lane=self._lane,
@@ -94,6 +124,12 @@ class App:
         if self._settings.auth_tokens:
             return _TOKENS_IN_PLAIN_TEXT if self._settings.tls == "off" else ""
         return _MISSING[self._settings.tls]
+
+    def _start_http(self) -> None:
+        if self._settings.http_address != HTTP_OFF:
+            http = HttpServer(self._settings.http_address, self._metrics.registry(), lambda: self._health.serving)
+            self.http_address = http.start()
+            self._http = http
 
     @property
     def certificate(self) -> Certificate | None:
@@ -111,6 +147,8 @@ class App:
         log.info("server_draining", timeout_s=self._settings.drain_timeout_s)
         finished = self._server.stop(self._settings.drain_timeout_s)
         self.manager.stop(0.0)
+        if self._http is not None:
+            self._http.stop()  # last: until then it tells that the server stops
         log.info("server_stopped", finished=finished)
         return finished
 

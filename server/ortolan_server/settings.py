@@ -11,7 +11,10 @@ from ortolan_server.errors import InvalidConfig
 from ortolan_server.units import parse_duration_s, parse_size_bytes
 from ortolan_server.validation import explain
 
-__all__ = ["CONTROL_OFF", "Settings"]
+__all__ = ["CONTROL_OFF", "HTTP_OFF", "Settings"]
+
+HTTP_OFF = "off"
+"""A `Settings.http_address` that is none."""
 
 CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
 """What a caller is told while `Settings.control_allowed` is false."""
@@ -27,6 +30,17 @@ def _checked_address(text: str) -> str:
     return str(parse_address(text))
 
 
+def _checked_http_address(text: str) -> str:
+    if text in ("", HTTP_OFF):
+        return HTTP_OFF
+    if text.startswith("unix:"):
+        raise ValueError(f"must be host:port, [ipv6]:port or {HTTP_OFF}, not a Unix socket")
+    try:
+        return str(parse_address(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; {HTTP_OFF}: no HTTP") from error
+
+
 class Settings(BaseModel):
     """Everything an operator can choose for the whole server.
 
@@ -40,6 +54,12 @@ class Settings(BaseModel):
         default="127.0.0.1:8001",
         title="--grpc-address",
         description="Where to listen: host:port, [ipv6]:port or unix:/path; port 0 lets the system choose.",
+    )
+    http_address: Annotated[str, AfterValidator(_checked_http_address)] = Field(
+        default="127.0.0.1:8002",
+        title="--http-address",
+        description="Where to answer /metrics, /livez and /readyz in plain HTTP: host:port or [ipv6]:port; port 0 lets "
+        "the system choose; off: nowhere.",
     )
     tls_cert: Path | None = Field(
         default=None,
@@ -134,6 +154,12 @@ class Settings(BaseModel):
             raise ValueError("--tls-client-ca needs --tls-cert and --tls-key: without TLS clients show no certificate")
         return self
 
+    @model_validator(mode="after")
+    def _addresses_differ(self) -> Self:
+        if self.http_address == self.grpc_address and parse_address(self.grpc_address).port:
+            raise ValueError(f"--http-address must be another address than --grpc-address, not {self.http_address} too")
+        return self
+
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:
         """Raises InvalidConfig with one line for each wrong value, naming its flag and what is allowed."""
@@ -146,6 +172,11 @@ class Settings(BaseModel):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return parse_address(self.grpc_address).is_loopback
+
+    @property
+    def is_http_loopback(self) -> bool:
+        """Whether only this machine can reach the HTTP address. True without one."""
+        return self.http_address == HTTP_OFF or parse_address(self.http_address).is_loopback
 
     @property
     def tls(self) -> Literal["off", "tls", "mtls"]:

@@ -81,7 +81,7 @@ def check(address: str) -> list[str]:
 
 def main() -> int:
     environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")}
-    command = [shutil.which("make") or "make", "serve", "ARGS=--grpc-address 127.0.0.1:0"]
+    command = [shutil.which("make") or "make", "serve", "ARGS=--grpc-address 127.0.0.1:0 --http-address 127.0.0.1:0"]
     with subprocess.Popen(
         command,
         cwd=ROOT,

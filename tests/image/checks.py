@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ortolan_client import Client, OrtolanClientError
 from tests import models
 from tests.certificates import ELSEWHERE, make_chains
 from tests.image.build import Image
-from tests.image.running import ADDRESS, Container, container
+from tests.image.running import ADDRESS, HTTP_ADDRESS, Container, container
 
 __all__ = ["Outcome", "check_container", "check_files"]
 
@@ -67,6 +68,7 @@ def check_container(image: Image, scratch: Path) -> Iterator[Outcome]:
             "so it does where the engine sets a proxy", lambda: _healthy(running, "http_proxy=http://127.0.0.1:9")
         )
         yield outcome("an inference from outside", lambda: _answers(client))
+        yield outcome("metrics from outside", _measures)
         yield outcome("every model kept its contract", lambda: _kept(running))
         yield outcome("nothing can be written, by root neither", lambda: _read_only(running))
         yield outcome("SIGTERM: what is in flight is answered, exit status 0", lambda: _drains(running, client))
@@ -141,6 +143,14 @@ def _unhealthy(running: Container) -> None:
 def _answers(client: Client) -> None:
     answer = client.infer("add_one", {"x": np.array([[1, 2]], np.float32)})
     _equal(answer["y"].tolist(), [[2.0, 3.0]])
+
+
+def _measures() -> None:
+    with urlopen(f"http://{HTTP_ADDRESS}/metrics", timeout=LIMIT_S) as page:
+        counts = re.findall(
+            r"^ortolan_requests_total{code=.OK.,model=.add_one.*} (.*)$", page.read().decode(), re.MULTILINE
+        )
+    _equal(counts, ["1.0"])
 
 
 def _kept(running: Container) -> None:

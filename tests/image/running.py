@@ -17,10 +17,11 @@ from tests.image.build import Image
 from tests.image.roots import devices, inside, lent, run
 from tests.serving import STOP_LIMIT_S, RunningServer
 
-__all__ = ["ADDRESS", "Container", "container", "leave_the_network"]
+__all__ = ["ADDRESS", "HTTP_ADDRESS", "Container", "container", "leave_the_network"]
 
 HOST = "192.0.2.1"
 ADDRESS = f"{HOST}:8001"
+HTTP_ADDRESS = f"{HOST}:8002"
 _CLONE_NEWNET = 0x40000000
 
 

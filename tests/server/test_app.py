@@ -34,7 +34,7 @@ def test_who_listens_wide_is_told_what_is_missing(  # noqa: PLR0913 - the table 
 ) -> None:
     files = {"tls_cert": chains.right.cert, "tls_key": chains.right.key, "tls_client_ca": chains.client_ca}
     given = {"off": 0, "tls": 2, "mtls": 3}[tls]
-    values: dict[str, object] = {"grpc_address": address, **dict(list(files.items())[:given])}
+    values: dict[str, object] = {"grpc_address": address, "http_address": "off", **dict(list(files.items())[:given])}
     repository = tmp_path / "models"
     repository.mkdir()
     if tokens:

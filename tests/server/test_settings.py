@@ -10,6 +10,7 @@ from ortolan_server.settings import Settings
 def test_defaults() -> None:
     assert Settings().model_dump() == {
         "grpc_address": "127.0.0.1:8001",
+        "http_address": "127.0.0.1:8002",
         "tls_cert": None,
         "tls_key": None,
         "tls_client_ca": None,
@@ -61,6 +62,21 @@ def test_control_is_for_loopback_unless_said_otherwise(
 
 
 @pytest.mark.parametrize(
+    ("address", "listens", "loopback"),
+    [
+        ("127.0.0.1:0", "127.0.0.1:0", True),
+        ("0.0.0.0:8002", "0.0.0.0:8002", False),
+        ("off", "off", True),
+        ("", "off", True),
+    ],
+)
+def test_http_may_be_off(address: str, listens: str, *, loopback: bool) -> None:
+    settings = Settings(http_address=address)
+    assert settings.http_address == listens
+    assert settings.is_http_loopback is loopback
+
+
+@pytest.mark.parametrize(
     ("values", "lines"),
     [
         (
@@ -71,6 +87,18 @@ def test_control_is_for_loopback_unless_said_otherwise(
                     "allowed: host:port, [ipv6]:port or unix:/path"
                 )
             ],
+        ),
+        (
+            {"http_address": "localhost"},
+            ["settings: --http-address: must be host:port, [ipv6]:port or unix:/path, not 'localhost'; off: no HTTP"],
+        ),
+        (
+            {"http_address": "unix:/tmp/s"},
+            ["settings: --http-address: must be host:port, [ipv6]:port or off, not a Unix socket"],
+        ),
+        (
+            {"http_address": "127.0.0.1:8001"},
+            ["settings: --http-address must be another address than --grpc-address, not 127.0.0.1:8001 too"],
         ),
         ({"grpc_address": 8001}, ["settings: --grpc-address: must be a text in quotes, not 8001"]),
         (

@@ -25,18 +25,22 @@ def say_what_to_try(address: str, app: App, settings: Settings) -> None:
         grpcurls = f'{grpcurls} -H "authorization: Bearer $ORTOLAN_TOKEN"'
     if stand_ins:
         console.print(f"  [dim]# In place of {stand_ins}[/]", soft_wrap=True)
-    for command, meaning in _commands(address, serving, ours, grpcurls):
+    for command, meaning in _commands(address, app.http_address, serving, ours, grpcurls):
         console.print(f"  [dim]# {meaning}[/]\n  {command}", soft_wrap=True)
     console.print()
 
 
-def _commands(address: str, serving: Sequence[str], ours: str, grpcurls: str) -> Iterator[tuple[str, str]]:
+def _commands(
+    address: str, http_address: str, serving: Sequence[str], ours: str, grpcurls: str
+) -> Iterator[tuple[str, str]]:
     # make runs us from an environment that the reader's shell need not know.
     ortolan = "ortolan" if shutil.which("ortolan") else os.path.relpath(sys.argv[0])
     grpcurl = f"grpcurl {grpcurls}"
     yield f"{ortolan} status {address}{ours}", "models, verdicts, providers"
     if serving:
         yield f"{ortolan} infer {address} {serving[0]} --random{ours}", "one inference"
+    if http_address:
+        yield f"curl http://{http_address}/metrics", "metrics for Prometheus"
     yield f"{grpcurl} {address} list", "the services"
     yield f"{grpcurl} {address} {_REFLECTION}/ListAssignments", "where each model runs"
     if serving:

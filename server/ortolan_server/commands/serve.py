@@ -41,6 +41,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         Path, typer.Argument(help="A repository (`<model>/<version>/model.onnx`), one model's folder, or a .onnx file.")
     ],
     grpc_address: Annotated[str, _flag("grpc_address")] = _DEFAULTS.grpc_address,
+    http_address: Annotated[str, _flag("http_address")] = _DEFAULTS.http_address,
     tls_cert: Annotated[Path | None, _flag("tls_cert")] = _DEFAULTS.tls_cert,
     tls_key: Annotated[Path | None, _flag("tls_key")] = _DEFAULTS.tls_key,
     tls_client_ca: Annotated[Path | None, _flag("tls_client_ca")] = _DEFAULTS.tls_client_ca,
@@ -77,6 +78,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     """
     values: dict[str, object] = {
         "grpc_address": grpc_address,
+        "http_address": http_address,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "tls_client_ca": tls_client_ca,

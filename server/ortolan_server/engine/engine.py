@@ -14,7 +14,7 @@ from ortolan_server.engine.failures import answer_to
 from ortolan_server.engine.joining import NotSplittable, size_bytes
 from ortolan_server.engine.queue import BatchLimits, Step
 from ortolan_server.engine.runs import Ran, Runner, run_calls
-from ortolan_server.engine.schedule import Schedule, Wake, expired_waiting
+from ortolan_server.engine.schedule import Occupancy, Schedule, Wake, expired_waiting
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import CallCancelled, InternalError, OrtolanError, ServerStopping
 
@@ -98,9 +98,15 @@ class Engine:
             else:
                 entry.state = State.ENDED
         if refusal is not None:
-            self._record_failure(entry)
+            self._record_failure(entry, refusal)
             self._reply(entry, refusal)
         return entry
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """What waits and runs at this moment."""
+        with self._lock:
+            return self._schedule.occupancy
 
     def drain(self, timeout_s: float) -> bool:
         """Takes nothing new and waits for what was taken; True when all of it has been answered in time."""
@@ -281,12 +287,12 @@ class Engine:
     # Answers. Who moves a call to ENDED under the lock answers it, so that it is answered once.
 
     def _answer(self, entry: Entry, error: OrtolanError) -> None:
-        self._record_failure(entry)
+        self._record_failure(entry, error)
         self._reply(entry, error)
         self._answered(1)
 
-    def _record_failure(self, entry: Entry) -> None:
-        self._statistics.record_failure(total_s=entry.call.decode_s + time.monotonic() - entry.arrived_s)
+    def _record_failure(self, entry: Entry, error: OrtolanError) -> None:
+        self._statistics.record_failure(error, total_s=entry.call.decode_s + time.monotonic() - entry.arrived_s)
 
     def _reply(self, entry: Entry, outcome: InferenceResult | OrtolanError) -> None:
         try:

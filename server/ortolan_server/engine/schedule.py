@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
+from typing import NamedTuple
 
 from ortolan_server.engine.call import Pump
 from ortolan_server.engine.entry import Batch, Entry, State
@@ -11,7 +12,7 @@ from ortolan_server.engine.queue import BatchLimits, Step, comes_too_late, next_
 from ortolan_server.engine.waiting import Bucket, Waiting
 from ortolan_server.errors import DeadlineExpired, OrtolanError, Overloaded
 
-__all__ = ["Schedule", "Wake", "expired_waiting"]
+__all__ = ["Occupancy", "Schedule", "Wake", "expired_waiting"]
 
 # Of work that waits: what comes on top of it is for workers. Some ten runs of the longest that are made on a pump.
 _LONGEST_TURN_S = 3e-3
@@ -24,6 +25,17 @@ class Wake(Enum):
     """Its work is to be put: it was not there yet."""
     WORKER = auto()
     NOBODY = auto()
+
+
+class Occupancy(NamedTuple):
+    """How busy an engine is at one moment."""
+
+    waiting_calls: int = 0
+    waiting_bytes: int = 0
+    """Of their inputs."""
+    running_calls: int = 0
+    """Those of all runs that are being made."""
+    running_runs: int = 0
 
 
 class Schedule:
@@ -53,6 +65,12 @@ class Schedule:
     @property
     def has_waiting(self) -> bool:
         return self._waiting.calls > 0
+
+    @property
+    def occupancy(self) -> Occupancy:
+        waiting, running = self._waiting, self.running
+        calls = sum(len(batch.entries) for batch in running)
+        return Occupancy(waiting.calls, waiting.size_bytes, calls, len(running))
 
     def refusal(self, entry: Entry, now_s: float) -> OrtolanError | None:
         """Why a call that came now cannot wait; None: it can. Sets the entry's pace."""

@@ -2,9 +2,20 @@
 
 import threading
 import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["BatchStatistics", "Duration", "Snapshot", "Stages", "Statistics"]
+from ortolan_server.errors import OrtolanError
+
+__all__ = ["LATENCY_BOUNDS_S", "BatchStatistics", "Duration", "Snapshot", "Stages", "Statistics"]
+
+LATENCY_BOUNDS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
+    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""`Snapshot.latencies` counts the calls up to each of them, and those above the last."""
 
 _NS = 1_000_000_000
 # Sizes come from callers: without a bound each new one would cost memory for good.
@@ -44,6 +55,9 @@ class Stages:
     """The session's runs, by runs."""
     encode: Duration
     """Writing responses, by calls."""
+    send: Duration
+    """From a response's hand-over to gRPC until it has left for the network, by calls. Not part of the others, nor of
+    `success`: a slow reader makes it long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,10 @@ class Snapshot:
     """Calls answered with a result, from the reading of the request to the writing of the response."""
     fail: Duration
     """Calls answered with an error, those refused at the queue included."""
+    failures: Mapping[type[OrtolanError], int]
+    """Those of `fail`, by what became of them."""
+    latencies: tuple[int, ...]
+    """Those of `success`, by duration: how many above the bound before and up to that of `LATENCY_BOUNDS_S`."""
     queue: Duration
     compute_input: Duration
     """By calls: the reading of the request, and the joining and splitting of the batch that it was part of."""
@@ -88,6 +106,9 @@ class Statistics:
         self._inference_count = 0
         self._success = _Sum()
         self._fail = _Sum()
+        self._failures: Counter[type[OrtolanError]] = Counter()
+        self._latencies = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self._sent = _Sum()
         self._compute_input_s = 0.0
         self._compute_infer_s = 0.0
         self._decode_s = 0.0
@@ -131,7 +152,9 @@ class Statistics:
 
     def record_success(self, *, batch_rows: int, encode_s: float, total_s: float) -> None:
         """The response to a call whose run of `batch_rows` was recorded; to be called before it is sent."""
+        bucket = bisect_left(LATENCY_BOUNDS_S, total_s)
         with self._lock:
+            self._latencies[bucket] += 1
             success = self._success
             success.count += 1
             success.seconds += total_s
@@ -140,10 +163,18 @@ class Statistics:
             if batch is not None:
                 batch.output_s += encode_s
 
-    def record_failure(self, *, total_s: float) -> None:
-        """One call answered with an error, whether or not it ran."""
+    def record_failure(self, error: OrtolanError, *, total_s: float) -> None:
+        """One call answered with `error`, whether or not it ran."""
         with self._lock:
             self._fail.add(total_s)
+            self._failures[type(error)] += 1
+
+    def record_send(self, seconds: float) -> None:
+        """The response to a call whose success was recorded has left, so long after it was handed to gRPC."""
+        with self._lock:
+            sent = self._sent
+            sent.count += 1
+            sent.seconds += seconds
 
     def snapshot(self) -> Snapshot:
         with self._lock:
@@ -157,6 +188,8 @@ class Statistics:
                 execution_count=runs,
                 success=self._success.freeze(),
                 fail=self._fail.freeze(),
+                failures=dict(self._failures),
+                latencies=tuple(self._latencies),
                 queue=queue,
                 compute_input=_duration(self._calls, self._compute_input_s),
                 compute_infer=_duration(self._calls, self._compute_infer_s),
@@ -168,6 +201,7 @@ class Statistics:
                     batch=_duration(runs, self._batch_s),
                     run=self._runs.freeze(),
                     encode=encode,
+                    send=self._sent.freeze(),
                 ),
                 inline=self._inline,
                 inline_execution_count=self._inline_runs,

@@ -15,6 +15,7 @@ from ortolan_server.chains.ladder import Chain, ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine
+from ortolan_server.engine.schedule import Occupancy
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import InvalidConfig, ModelNotReady
 from ortolan_server.lifecycle.opening import open_model
@@ -48,6 +49,8 @@ class ModelVersion:
         self.statistics = Statistics()
         self.loaded_at: datetime | None = None
         self.load_s = 0.0
+        self.served_by: tuple[str, int] = ("", 0)
+        """Provider (short name) and rung of the session that `statistics` is of, also once it is gone."""
         self._signature: Signature | None = None
         self._engine: Engine | None = None
         # A worker whose device failed and an unload may want the next state at once.
@@ -70,6 +73,12 @@ class ModelVersion:
         if self._signature is None:
             raise self.not_ready()
         return self._signature
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """What waits and runs now; nothing without a session."""
+        engine = self._engine
+        return Occupancy() if engine is None else engine.occupancy
 
     def not_ready(self) -> ModelNotReady:
         reason = f": {self.reason}" if self.reason else ""
@@ -110,6 +119,7 @@ class ModelVersion:
             self._fail(f"the device failed at the first run: {error}")
             return
         self._signature = opened.signature
+        self.served_by = (opened.report.provider, opened.report.rung)
         limits, batching = self.config.limits, self.config.batching
         self._engine = Engine(
             session,

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -11,9 +11,10 @@ from ortolan.inference.inference_pb2 import ModelInferRequest
 from ortolan_server.codec import InferRequest, write_response
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Pump, Reply, Ticket
 from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import InternalError, InvalidRequest, OrtolanError
+from ortolan_server.errors import InternalError, InvalidRequest, ModelNotFound, OrtolanError
 from ortolan_server.services.classification import classify
 from ortolan_server.services.parameters import check_input_parameters, classification_count, requested_timeout_s
+from ortolan_server.services.rejections import Rejections
 from ortolan_server.tensors import (
     InputPlan,
     OutputHeader,
@@ -28,9 +29,15 @@ __all__ = ["Done", "InferenceService", "InferenceTarget", "ModelLookup"]
 
 log = structlog.get_logger()
 
-Done = Callable[[bytes | OrtolanError], None]
-"""Called exactly once for each request with the bytes of a ModelInferResponse or an error, from any thread, `infer()`'s
-own included and before it returns; must return soon and must not raise."""
+
+class Done(Protocol):
+    """Called exactly once for each request with the bytes of a ModelInferResponse or an error, from any thread,
+    `infer()`'s own included and before it returns; must return soon and must not raise.
+    """
+
+    def __call__(self, outcome: bytes | OrtolanError, statistics: Statistics | None = None, /) -> None:
+        """`statistics` come with a response, and are to be told when it has left: `record_send()`."""
+        ...
 
 
 class InferenceTarget(Protocol):
@@ -73,6 +80,8 @@ class InferenceService:
         """`default_deadline_s` is how long a call may take whose caller does not say; `math.inf`: for ever."""
         self._lookup = lookup
         self._default_deadline_s = default_deadline_s
+        self.rejections = Rejections()
+        """Requests that came to no engine. Transports add those that they refuse themselves."""
 
     def infer(self, request: InferRequest, deadline_s: float, done: Done, pump: Pump | None = None) -> Ticket:
         """Submits `request` to its model and calls `done` with the response or an error.
@@ -84,10 +93,14 @@ class InferenceService:
         try:
             return self._submit(request, started_s, deadline_s, done, pump)
         except OrtolanError as error:
+            # Names that are no model's come from callers: they would fill the memory.
+            self.rejections.add(error, "" if isinstance(error, ModelNotFound) else request.message.model_name)
             done(error)
         except Exception:
             log.exception("request_failed", model=quoted(request.message.model_name))
-            done(InternalError())
+            failure = InternalError()
+            self.rejections.add(failure)
+            done(failure)
         return _ENDED
 
     def _submit(self, wire: InferRequest, started_s: float, deadline_s: float, done: Done, pump: Pump | None) -> Ticket:
@@ -139,21 +152,21 @@ class _Answer:
         self._done = done
 
     def __call__(self, outcome: InferenceResult | OrtolanError) -> None:
-        answer: bytes | OrtolanError
         if isinstance(outcome, OrtolanError):
-            answer = outcome
+            self._done(outcome)
+            return
+        try:
+            response = self._response(outcome)
+        except OrtolanError as error:
+            self._done(self._failed(error))
+        except Exception:
+            log.exception("response_failed", model=self._target.model, version=self._target.version)
+            self._done(self._failed(InternalError()))
         else:
-            try:
-                answer = self._response(outcome)
-            except OrtolanError as error:
-                answer = self._failed(error)
-            except Exception:
-                log.exception("response_failed", model=self._target.model, version=self._target.version)
-                answer = self._failed(InternalError())
-        self._done(answer)
+            self._done(response, self._target.statistics)
 
     def _failed(self, error: OrtolanError) -> OrtolanError:
-        self._target.statistics.record_failure(total_s=time.monotonic() - self._started_s)
+        self._target.statistics.record_failure(error, total_s=time.monotonic() - self._started_s)
         return error
 
     def _response(self, result: InferenceResult) -> bytes:

@@ -11,7 +11,14 @@ from ortolan_server.chains.ladder import Attempt, Chain, ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.version import ModelVersion
 
-__all__ = ["assignment_message", "assignment_summary", "properties", "provider_message", "report_message"]
+__all__ = [
+    "assignment_message",
+    "assignment_summary",
+    "node_shares",
+    "properties",
+    "provider_message",
+    "report_message",
+]
 
 _OUTCOMES = {
     Outcome.OK: pb.Check.OK,
@@ -120,6 +127,15 @@ def assignment_summary(version: ModelVersion, registry: Registry) -> pb.Assignme
         message.nodes.update(_nodes_by_provider(report.assignment, _ShortNames(report, registry)))
         message.node_share = round(_serving_share(report, report.assignment), 6)
     return message
+
+
+def node_shares(version: ModelVersion, registry: Registry) -> Mapping[str, float]:
+    """The share of the model's nodes on each provider, by short name. Empty for a version that does not serve."""
+    report = version.report
+    if report is None or report.assignment is None or not version.serves:
+        return {}
+    names = _ShortNames(report, registry)
+    return {names[share.provider]: share.node_share for share in report.assignment.shares}
 
 
 def properties(version: ModelVersion, registry: Registry) -> Mapping[str, str]:

@@ -32,6 +32,7 @@ class Health:
         # Changes come from several threads: what is set last must be what was read last.
         self._lock = threading.Lock()
         self._shown: dict[str, bool] = {}
+        self._stopped = False
         self._set_server()
 
     def follow(self) -> None:
@@ -44,8 +45,14 @@ class Health:
                 self._set_version(version)
             self._set_server()
 
+    @property
+    def serving(self) -> bool:
+        """What `""` says."""
+        return self._shown.get("", False) and not self._stopped
+
     def stop(self) -> None:
         """All NOT_SERVING, for good."""
+        self._stopped = True
         self.servicer.enter_graceful_shutdown()
 
     def _changed(self, version: ModelVersion) -> None:

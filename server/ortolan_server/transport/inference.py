@@ -11,6 +11,8 @@ from queue import SimpleQueue
 import grpc
 
 from ortolan_server.codec import stream_answer, stream_error
+from ortolan_server.engine.call import Ticket
+from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import OrtolanError, ServerStopping
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.transport.messages import InferRequestReader
@@ -43,17 +45,45 @@ class UnaryInfer:
             finally:
                 self._budget.give_back(len(data))
         except Exception as error:  # noqa: BLE001 - the table knows them all
-            abort(context, error)
+            failure = domain_error(error)
+            self._service.rejections.add(failure)
+            abort(context, failure)
         if isinstance(outcome, Exception):
             abort(context, outcome)
         return outcome
 
     def _infer(self, data: bytes, context: grpc.ServicerContext) -> Outcome:
-        outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        ticket = self._service.infer(self._read(data), _deadline(context), outcomes.put)
-        if not context.add_callback(ticket.cancel):
-            ticket.cancel()
-        return outcomes.get()
+        answer = _Answer()
+        answer.ticket = self._service.infer(self._read(data), _deadline(context), answer)
+        if not context.add_callback(answer.ended):
+            answer.ended()
+        return answer.wait()
+
+
+class _Answer:
+    """What becomes of one unary call."""
+
+    def __init__(self) -> None:
+        self.ticket: Ticket
+        self._outcomes: SimpleQueue[tuple[Outcome, Statistics | None]] = SimpleQueue()
+        self._sending: tuple[Statistics, float] | None = None
+
+    def __call__(self, outcome: Outcome, statistics: Statistics | None = None, /) -> None:
+        self._outcomes.put((outcome, statistics))
+
+    def wait(self) -> Outcome:
+        """What gRPC is given now."""
+        outcome, statistics = self._outcomes.get()
+        if statistics is not None:
+            self._sending = (statistics, time.monotonic())
+        return outcome
+
+    def ended(self) -> None:
+        """The response has left, or the caller."""
+        self.ticket.cancel()
+        if self._sending is not None:
+            statistics, started_s = self._sending
+            statistics.record_send(time.monotonic() - started_s)
 
 
 class StreamInfer:
@@ -115,14 +145,20 @@ class StreamInfer:
             slot.request_id = request.message.id
             slot.follow(self._service.infer(request, deadline_s, slot.fill))
         except Exception as error:  # noqa: BLE001 - in-band, whatever it is
-            slot.fill(domain_error(error))
+            failure = domain_error(error)
+            self._service.rejections.add(failure)
+            slot.fill(failure)
 
     def _answer(self, stream: "_Stream", context: grpc.ServicerContext) -> Iterator[bytes]:
         real_status = wants_real_status(context.invocation_metadata())
         for slot in stream.answered():
             outcome = slot.outcome
             if isinstance(outcome, bytes):
+                started_s = time.monotonic()
                 yield stream_answer(outcome)
+                if slot.statistics is not None:
+                    # gRPC asks for the next one when this one has left.
+                    slot.statistics.record_send(time.monotonic() - started_s)
             elif outcome is not None:
                 if real_status:
                     abort(context, outcome)

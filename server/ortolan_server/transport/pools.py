@@ -23,6 +23,11 @@ class CallPool(ThreadPoolExecutor):
         self._changed = threading.Condition()
 
     @property
+    def pending(self) -> int:
+        """Calls that it holds."""
+        return self._pending
+
+    @property
     def full(self) -> bool:
         return self._pending >= self.limit
 
@@ -59,6 +64,14 @@ class ByteBudget:
         self._limit = limit
         self._held = 0
         self._lock = threading.Lock()
+
+    @property
+    def held(self) -> int:
+        return self._held
+
+    @property
+    def limit(self) -> int:
+        return self._limit
 
     def take(self, size: int) -> None:
         """Raises Overloaded when they are too many together; else `give_back` is due."""

@@ -11,6 +11,7 @@ from ortolan.v1 import provider_reflection_pb2
 from ortolan_server.errors import Overloaded
 from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.reflection import ReflectionService
+from ortolan_server.services.rejections import Rejections
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.transport.messages import MessageReader
@@ -34,6 +35,8 @@ MODEL_INFER = f"/{INFERENCE}/ModelInfer"
 MODEL_STREAM_INFER = f"/{INFERENCE}/ModelStreamInfer"
 REFLECTION = provider_reflection_pb2.DESCRIPTOR.services_by_name["ProviderReflection"].full_name
 
+_HOT = (f"/{INFERENCE}/ModelInfer", f"/{INFERENCE}/ModelStreamInfer")
+
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 M = TypeVar("M", bound=Message)
 
@@ -45,16 +48,23 @@ class Router(grpc.GenericRpcHandler):
     full pool is refused here, since gRPC would queue for it without bound.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], bounded: Mapping[str, tuple[CallPool, str]]) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], bounded: Mapping[str, tuple[CallPool, str]], rejections: Rejections
+    ) -> None:
+        """`rejections` are of inferences."""
         self._handlers = handlers
         self._bounded = bounded
+        self._rejections = rejections
 
     def service(self, details: grpc.HandlerCallDetails) -> "Handler | None":
         handler = self._handlers.get(details.method)
         bound = self._bounded.get(details.method)
         if bound is not None and bound[0].full:
             pool, text = bound
-            return _refusal(handler, Overloaded(text.format(pool.limit)))
+            error = Overloaded(text.format(pool.limit))
+            if details.method in _HOT:
+                self._rejections.add(error)
+            return _refusal(handler, error)
         return handler
 
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.services.metadata import MetadataService
+from ortolan_server.services.metrics import ServerOccupancy
 from ortolan_server.services.reflection import ReflectionService
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.services.statistics import StatisticsService
@@ -89,7 +90,7 @@ class GrpcServer:
         self._health = health
         self._calls = CallPool(settings.max_in_flight, "infer")
         self._streams = CallPool(settings.max_streams, "stream")
-        budget = ByteBudget(max(limit, settings.max_in_flight_bytes))
+        budget = self._budget = ByteBudget(max(limit, settings.max_in_flight_bytes))
         self._stream_infer = StreamInfer(inference, self._streams, budget, limit)
         self._watch = WatchAssignments(reflection, CallPool(settings.max_streams, "watch"), limit)
         looking = CallPool(_REFLECTION_STREAMS, "reflection")
@@ -116,7 +117,7 @@ class GrpcServer:
             ),
             **dict.fromkeys(looking_up, (looking, "{} reflection streams are open, the most this server takes")),
         }
-        self._router = Router(handlers, bounded)
+        self._router = Router(handlers, bounded, inference.rejections)
         self.tokens = BearerTokens(settings.auth_tokens) if settings.auth_tokens else None
         """The guard of every call; None: everybody may call."""
         self._access = AccessLog() if settings.access_log else None
@@ -137,7 +138,10 @@ class GrpcServer:
             else:
                 port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise InvalidConfig(f"cannot listen on {address}: it is in use or not an address of this host") from error
+            raise InvalidConfig(
+                f"cannot listen on {address}: it is in use or not an address of this host "
+                "(--grpc-address names another)"
+            ) from error
         if self._access:
             self._access.start()
         if self._lane is None:
@@ -145,6 +149,16 @@ class GrpcServer:
         else:
             self._lane.start()
         return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+
+    @property
+    def occupancy(self) -> ServerOccupancy:
+        """What is in flight at this moment."""
+        lane = self._lane
+        return ServerOccupancy(
+            inferences=self._calls.pending if lane is None else lane.in_flight,
+            streams=self._streams.pending if lane is None else lane.open_streams,
+            bytes=self._budget.held,
+        )
 
     def stop(self, timeout_s: float) -> bool:
         """Takes nothing new, finishes what is in flight for at most `timeout_s`, then closes.

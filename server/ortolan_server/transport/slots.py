@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from ortolan_server.engine.call import Ticket
+from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import OrtolanError
 
 __all__ = ["STREAM_WINDOW", "Outcome", "Slot", "wants_real_status"]
@@ -17,19 +18,22 @@ STREAM_WINDOW = 64
 class Slot:
     """The place of one request in its stream's order."""
 
-    __slots__ = ("_cancelled", "_filled", "_ticket", "outcome", "release", "request_id")
+    __slots__ = ("_cancelled", "_filled", "_ticket", "outcome", "release", "request_id", "statistics")
 
     def __init__(self, filled: Callable[[], None]) -> None:
         """`filled` is called once there is an outcome."""
         self._filled = filled
         self.request_id = ""
         self.outcome: Outcome | None = None
+        self.statistics: Statistics | None = None
+        """With a response: who is to know when it has left."""
         self.release: Callable[[], None] | None = None
         """Gives back what the request holds while it is unanswered."""
         self._ticket: Ticket | None = None
         self._cancelled = False
 
-    def fill(self, outcome: Outcome) -> None:
+    def fill(self, outcome: Outcome, statistics: Statistics | None = None) -> None:
+        self.statistics = statistics
         self.outcome = outcome
         if self.release is not None:
             self.release()

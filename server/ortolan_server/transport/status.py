@@ -7,7 +7,7 @@ import structlog
 
 from ortolan_server import errors
 
-__all__ = ["STATUS", "abort", "domain_error", "status_of"]
+__all__ = ["STATUS", "abort", "code_name", "domain_error", "status_of"]
 
 log = structlog.get_logger()
 
@@ -45,6 +45,11 @@ def domain_error(error: Exception) -> errors.OrtolanError:
 def status_of(error: errors.OrtolanError) -> tuple[grpc.StatusCode, str]:
     """Code and details for the caller."""
     return STATUS[type(error)], _details(str(error))
+
+
+def code_name(error: type[errors.OrtolanError]) -> str:
+    """The code as gRPC's documentation writes it."""
+    return STATUS[error].name
 
 
 def _details(text: str) -> str:

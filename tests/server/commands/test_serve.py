@@ -6,15 +6,20 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 from ortolan_client import Client, HealthStatus
 from tests import models
 from tests.backends.third_party import ECHO, install
 from tests.distributions import publish
-from tests.serving import running_server
+from tests.serving import RunningServer, running_server
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
 SLOW_S = 60.0
@@ -70,6 +75,7 @@ def test_it_says_what_to_try(repository: Path) -> None:
         server.wait_for_output("GetAssignment")
         assert server.stop() == 0
     output = "".join(server.output)
+    assert f"curl http://{server.http_address}/metrics" in output
     assert f"Ortolan serves 1 of 1 models on {address}" in output
     assert f"status {address}" in output
     assert f"infer {address} m --random" in output
@@ -96,7 +102,7 @@ def test_a_broken_contract_does_not_end_it(tmp_path: Path) -> None:
 
 def test_unless_it_shall(script: Script, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m", toml=BROKEN)
-    done = script("serve", str(tmp_path), "--grpc-address", "127.0.0.1:0", "--exit-on-broken")
+    done = script("serve", str(tmp_path), "--grpc-address", "127.0.0.1:0", "--http-address", "off", "--exit-on-broken")
     assert done.returncode == 3, done.stderr
     assert '"event": "contract_broken"' in done.stderr
 
@@ -113,6 +119,7 @@ def test_a_file_that_is_no_model_is_no_broken_contract(tmp_path: Path) -> None:
     [
         (["--grpc-address", "localhost"], "--grpc-address: must be host:port"),
         (["--grpc-address", "1.2.3.4:70000"], "--grpc-address: the port must be at most 65535"),
+        (["--http-address", "8002"], "--http-address: must be host:port"),
         (["--max-message-size", "12 parsecs"], "--max-message-size: "),
         (["--max-message-size", "1B"], "--max-message-size: must be greater than or equal to 1024"),
         (["--default-deadline", "0s"], "--default-deadline: must be greater than 0"),
@@ -148,6 +155,59 @@ def test_an_address_in_use(script: Script, repository: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_http_address_in_use(script: Script, repository: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = script("serve", str(repository), "--grpc-address", "127.0.0.1:0", "--http-address", address)
+    assert done.returncode == 1
+    told = f"ortolan: cannot listen on {address}: it is in use or not an address of this host (--http-address names"
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_http(repository: Path) -> None:
+    with running_server(repository, "--http-address", "off") as server:
+        assert server.http_address == "off"
+        server.wait_for_output("GetAssignment")
+        assert "curl http" not in "".join(server.output)
+
+
+def test_readyz_says_that_it_drains(tmp_path: Path) -> None:
+    models.save(models.countdown(), tmp_path / "countdown")
+    with running_server(tmp_path) as server, Client(server.address) as client:
+        address = server.http_address
+        assert readyz(address) == 200
+        with ThreadPoolExecutor(1) as aside:
+            call = aside.submit(client.infer, "countdown", {"n": np.int64(600_000)})
+            wait_until_busy(server)
+            server.process.terminate()
+            server.wait_for("server_draining")
+            said = 200
+            while said == 200 and not call.done():
+                with suppress(OSError):
+                    said = readyz(address)
+            assert said == 503
+            assert float(call.result()["y"]) == 600_000.0
+        assert server.process.wait(SLOW_S) == 0
+
+
+def wait_until_busy(server: RunningServer) -> None:
+    deadline_s = time.monotonic() + SLOW_S
+    while time.monotonic() < deadline_s:
+        with urlopen(f"http://{server.http_address}/metrics?name[]=ortolan_running_runs") as response:
+            if response.read().decode().endswith(" 1.0\n"):
+                return
+    raise AssertionError("it did not run")
+
+
+def readyz(address: str) -> int:
+    connection = HTTPConnection(address)
+    connection.request("GET", "/readyz")
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
 def test_a_unix_socket(repository: Path, tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     with running_server(repository, "--grpc-address", address) as server, Client(server.address) as client:
@@ -159,6 +219,14 @@ def test_a_wider_address_is_warned_of_and_takes_no_control(repository: Path) -> 
     with running_server(repository, "--grpc-address", "0.0.0.0:0") as server:
         warning = server.wait_for("listening_beyond_loopback")
         assert warning["level"] == "warning"
+        assert warning["address"] == server.address
+
+
+def test_a_wider_http_address_is_warned_of_too(repository: Path) -> None:
+    with running_server(repository, "--http-address", "0.0.0.0:0") as server:
+        warning = server.wait_for("listening_beyond_loopback")
+        assert warning["address"] == server.http_address
+        assert "read the metrics" in str(warning["text"])
 
 
 @pytest.mark.parametrize("command", ["serve", "plan"])

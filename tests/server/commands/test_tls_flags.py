@@ -98,7 +98,7 @@ def test_serve_refuses_before_it_listens(
     script: Callable[..., subprocess.CompletedProcess[str]],
     tmp_path: object,
 ) -> None:
-    done = script("serve", str(tmp_path), "--grpc-address", "127.0.0.1:0", *arguments)
+    done = script("serve", str(tmp_path), "--grpc-address", "127.0.0.1:0", "--http-address", "off", *arguments)
     assert done.returncode == status, done.stderr
     assert text in " ".join(done.stderr.replace("│", " ").split())
     assert "server_listening" not in done.stderr

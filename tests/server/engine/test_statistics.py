@@ -1,7 +1,8 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from ortolan_server.engine.statistics import BatchStatistics, Duration, Stages, Statistics
+from ortolan_server.engine.statistics import LATENCY_BOUNDS_S, BatchStatistics, Duration, Stages, Statistics
+from ortolan_server.errors import Overloaded
 
 
 def record_run(statistics: Statistics, *, rows: int = 1, calls: int = 1, seconds: float = 0.0) -> None:
@@ -14,7 +15,7 @@ def test_nothing_yet() -> None:
     snapshot = Statistics().snapshot()
     assert snapshot.last_inference_ms == snapshot.inference_count == snapshot.execution_count == 0
     assert snapshot.success == snapshot.fail == snapshot.queue == Duration()
-    assert snapshot.stages == Stages(Duration(), Duration(), Duration(), Duration(), Duration())
+    assert snapshot.stages == Stages(*[Duration()] * 6)
     assert snapshot.batches == ()
     assert not snapshot.inline
 
@@ -27,12 +28,19 @@ def test_runs_successes_and_failures_add_up() -> None:
     statistics.record_success(batch_rows=4, encode_s=4e-3, total_s=11e-3)
     statistics.record_success(batch_rows=4, encode_s=2e-3, total_s=9e-3)
     statistics.record_run(calls=1, rows=1, decode_s=1e-3, queue_s=0.0, batch_s=0.0, run_s=5e-3, inline=False)
-    statistics.record_failure(total_s=7e-3)
+    statistics.record_failure(Overloaded(), total_s=7e-3)
+    statistics.record_send(3e-3)
     snapshot = statistics.snapshot()
     assert before_ms <= snapshot.last_inference_ms <= time.time_ns() // 1_000_000
     assert (snapshot.inference_count, snapshot.execution_count) == (5, 2)
     assert snapshot.success == Duration(2, 20_000_000)
     assert snapshot.fail == Duration(1, 7_000_000)
+    assert snapshot.failures == {Overloaded: 1}
+    # 9 ms and 11 ms: up to 10 and up to 25.
+    assert {bound: count for bound, count in zip(LATENCY_BOUNDS_S, snapshot.latencies, strict=False) if count} == {
+        0.01: 1,
+        0.025: 1,
+    }
     assert snapshot.queue == Duration(4, 2_000_000)
     # As Triton counts: each call has the whole of its batch.
     assert snapshot.compute_input == Duration(4, (6 + 3 * 1 + 1) * 1_000_000)
@@ -48,6 +56,7 @@ def test_runs_successes_and_failures_add_up() -> None:
         batch=Duration(2, 1_000_000),
         run=Duration(2, 8_000_000),
         encode=Duration(2, 6_000_000),
+        send=Duration(1, 3_000_000),
     )
     assert (snapshot.inline, snapshot.inline_execution_count) == (False, 1)
 
@@ -55,8 +64,16 @@ def test_runs_successes_and_failures_add_up() -> None:
 def test_snapshot_stays_as_it_is() -> None:
     statistics = Statistics()
     before = statistics.snapshot()
-    statistics.record_failure(total_s=1.0)
+    statistics.record_failure(Overloaded(), total_s=1.0)
     assert before.fail == Duration()
+
+
+def test_a_latency_counts_up_to_its_bound_and_above_the_last_too() -> None:
+    statistics = Statistics()
+    for total_s in (0.0, LATENCY_BOUNDS_S[0], LATENCY_BOUNDS_S[-1], LATENCY_BOUNDS_S[-1] + 1e-6):
+        statistics.record_success(batch_rows=1, encode_s=0.0, total_s=total_s)
+    latencies = statistics.snapshot().latencies
+    assert (latencies[0], latencies[-2], latencies[-1], sum(latencies)) == (2, 1, 1, 4)
 
 
 def test_batch_sizes_from_callers_do_not_fill_the_memory() -> None:

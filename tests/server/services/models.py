@@ -61,7 +61,7 @@ class Done:
         self.all: list[bytes | OrtolanError] = []
         self._came = threading.Event()
 
-    def __call__(self, outcome: bytes | OrtolanError) -> None:
+    def __call__(self, outcome: bytes | OrtolanError, statistics: Statistics | None = None, /) -> None:
         self.all.append(outcome)
         self._came.set()
 

@@ -90,6 +90,7 @@ class CoreCall:
         "_status",
         "deadline_s",
         "metadata",
+        "sending",
         "state",
     )
 
@@ -109,6 +110,8 @@ class CoreCall:
         """On the clock of `time.monotonic()`; `math.inf`: none."""
         self.state: Any = None
         """The handler's own."""
+        self.sending: Any = None
+        """The same: of its answer, on the way."""
 
     @property
     def peer(self) -> str:

@@ -44,9 +44,10 @@ class FastLane:
         pump = LanePump()
         aside = ThreadPoolExecutor(_ASIDE_THREADS, thread_name_prefix="lane-aside")
         shared = LaneShared(inference, pump, aside, budget, settings.max_message_bytes)
+        unary = self._unary = UnaryLane(shared, max_in_flight=settings.max_in_flight)
         self._streams = StreamLane(shared, max_streams=settings.max_streams)
         handlers: dict[str, Handler] = {
-            MODEL_INFER: UnaryLane(shared, max_in_flight=settings.max_in_flight),
+            MODEL_INFER: unary,
             MODEL_STREAM_INFER: self._streams,
         }
         if guard is not None:
@@ -57,6 +58,15 @@ class FastLane:
     def start(self) -> None:
         """Instead of `server.start()`."""
         self._lane.start()
+
+    @property
+    def in_flight(self) -> int:
+        """Unary calls that are not over."""
+        return self._unary.in_flight
+
+    @property
+    def open_streams(self) -> int:
+        return self._streams.open
 
     @property
     def idle(self) -> bool:

@@ -1,10 +1,12 @@
 """ModelStreamInfer on the lane: answers in request order, errors in-band, no thread for an open stream."""
 
 import threading
+import time
 from collections import deque
 from functools import partial
 
 from ortolan_server.codec import stream_answer, stream_error
+from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import CallCancelled, OrtolanError, Overloaded, ServerStopping
 from ortolan_server.transport.lane.core import CoreCall
 from ortolan_server.transport.lane.pump import LanePump
@@ -34,7 +36,9 @@ class StreamLane:
     def opened(self, call: CoreCall) -> None:
         if len(self._open) >= self._max_streams:
             text = f"{self._max_streams} streams are open, the most this server takes (ortolan serve --max-streams)"
-            refuse(call, Overloaded(text))
+            error = Overloaded(text)
+            self._service.rejections.add(error)
+            refuse(call, error)
             return
         stream = call.state = _Stream(call)
         with self._lock:
@@ -68,6 +72,11 @@ class StreamLane:
         with self._lock:
             self._open.discard(call.state)
 
+    @property
+    def open(self) -> int:
+        """Streams that are not over."""
+        return len(self._open)
+
     def drain(self) -> None:
         """Takes nothing new; streams end when what they took is answered. From any thread."""
         with self._lock:
@@ -80,6 +89,7 @@ class StreamLane:
         try:
             self._budget.take(len(data))
         except Overloaded as error:
+            self._service.rejections.add(error)
             slot.fill(error)
             return
         slot.release = partial(self._budget.give_back, len(data))
@@ -88,7 +98,9 @@ class StreamLane:
             slot.request_id = request.message.id
             slot.follow(self._service.infer(request, call.deadline_s, slot.fill, pump))
         except Exception as error:  # noqa: BLE001 - in-band, whatever it is
-            slot.fill(domain_error(error))
+            failure = domain_error(error)
+            self._service.rejections.add(failure)
+            slot.fill(failure)
 
 
 class _Stream:
@@ -99,6 +111,8 @@ class _Stream:
         self._slots: deque[Slot] = deque()
         self._lock = threading.Lock()
         self._sending = False
+        self._sent_for: Statistics | None = None
+        self._sent_at_s = 0.0
         self._held = False
         self._over = False
         self._ended = False
@@ -121,6 +135,8 @@ class _Stream:
             self._call.receive()
 
     def sent(self) -> None:
+        if self._sent_for is not None:
+            self._sent_for.record_send(time.monotonic() - self._sent_at_s)
         self._sending = False
         self._go_on()
 
@@ -159,6 +175,8 @@ class _Stream:
 
     def _send(self, slot: Slot) -> None:
         outcome = slot.outcome
+        self._sent_for = slot.statistics
+        self._sent_at_s = time.monotonic()
         if isinstance(outcome, bytes):
             self._call.send(stream_answer(outcome))
         elif outcome is not None and self._real_status:

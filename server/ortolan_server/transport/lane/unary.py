@@ -1,7 +1,10 @@
 """ModelInfer on the lane."""
 
+import time
+
 import grpc
 
+from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import OrtolanError, Overloaded
 from ortolan_server.transport.lane.core import CoreCall
 from ortolan_server.transport.lane.pump import LanePump
@@ -14,6 +17,10 @@ __all__ = ["LARGE_BYTES", "UnaryLane", "refuse"]
 
 LARGE_BYTES = 256 * 1024
 """Decoding and encoding more than this takes longer than a tiny call may wait."""
+
+
+_Sending = tuple[Statistics, float]
+"""Who is to know when an answer has left, and since when it is on its way."""
 
 
 class UnaryLane:
@@ -31,7 +38,7 @@ class UnaryLane:
     def opened(self, call: CoreCall) -> None:
         self._in_flight += 1
         if self._in_flight > self._max_in_flight:
-            refuse(
+            self._reject(
                 call,
                 Overloaded(
                     f"{self._max_in_flight} inferences are in flight, the most this server takes "
@@ -53,17 +60,28 @@ class UnaryLane:
         try:
             self._budget.take(len(data))
         except Overloaded as error:
-            refuse(call, error)
+            self._reject(call, error)
             return
         done = _Done(call, self._budget, len(data))
         try:
             ticket = self._service.infer(self._read(data), call.deadline_s, done, pump)
         except Exception as error:  # noqa: BLE001 - the table knows them all
-            done(domain_error(error))
+            failure = domain_error(error)
+            self._service.rejections.add(failure)
+            done(failure)
             return
         if not ticket.runs_on_pump:
             call.state = ticket
             call.watch()
+
+    def _reject(self, call: CoreCall, error: OrtolanError) -> None:
+        self._service.rejections.add(error)
+        refuse(call, error)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are not over."""
+        return self._in_flight
 
     def sent(self, call: CoreCall) -> None:
         """Unary calls send no message apart from their answer."""
@@ -72,8 +90,12 @@ class UnaryLane:
         if call.state is not None:
             call.state.cancel()
 
-    def ended(self, call: CoreCall) -> None:  # noqa: ARG002 - the shape of a handler
+    def ended(self, call: CoreCall) -> None:
         self._in_flight -= 1
+        sending: _Sending | None = call.sending
+        if sending is not None:
+            statistics, started_s = sending
+            statistics.record_send(time.monotonic() - started_s)
 
 
 class _Done:
@@ -86,9 +108,11 @@ class _Done:
         self._budget = budget
         self._size = size
 
-    def __call__(self, outcome: bytes | OrtolanError) -> None:
+    def __call__(self, outcome: bytes | OrtolanError, statistics: Statistics | None = None, /) -> None:
         self._budget.give_back(self._size)
         if isinstance(outcome, bytes):
+            if statistics is not None:
+                self._call.sending = (statistics, time.monotonic())
             self._call.answer(outcome)
         else:
             refuse(self._call, outcome)
