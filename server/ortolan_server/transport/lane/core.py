@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any, Protocol
 
 import structlog
@@ -37,8 +38,9 @@ _INTERNAL = 13
 _AHEAD = 64
 # How long the loop waits for an event before it looks whether the server still exists, as grpcio's own does.
 _LOOK_S = 1.0
-# A call without a deadline has one some hundred years ahead.
-_NO_DEADLINE_S = 1e9
+# A call without a deadline has one some hundred years ahead, in seconds since 1970.
+_NO_DEADLINE_S = 1e10
+_ONCE = {"greeting": True, "close": True, "status": True}
 
 
 class Handler(Protocol):
@@ -80,14 +82,12 @@ class CoreCall:
     """One call. Operations may be started from any thread; after `answer()` or `finish()` there are none."""
 
     __slots__ = (
-        "_close",
         "_closed",
         "_finished",
-        "_greeting",
         "_handler",
         "_native",
+        "_once",
         "_receiving",
-        "_status",
         "deadline_s",
         "metadata",
         "sending",
@@ -97,16 +97,12 @@ class CoreCall:
     def __init__(self, event: Any, handler: Handler) -> None:  # noqa: ANN401 - the core has no types
         self._native = event.call
         self._handler = handler
-        # What a call has once, for whoever needs it first: popping from a list is atomic.
-        self._greeting = [cygrpc.SendInitialMetadataOperation((), 0)]
-        self._close = [cygrpc.ReceiveCloseOnServerOperation(0)]
-        self._status = [True]
-        self._receiving = False
-        self._closed = False
-        self._finished = False
+        # What a call has once, for whoever needs it first: popping from a dict is atomic.
+        self._once = _ONCE.copy()
+        self._receiving = self._closed = self._finished = False
         self.metadata: Metadata = event.invocation_metadata
-        left_s = event.call_details.deadline - time.time()
-        self.deadline_s = math.inf if left_s > _NO_DEADLINE_S else time.monotonic() + left_s
+        deadline_s = event.call_details.deadline
+        self.deadline_s = math.inf if deadline_s > _NO_DEADLINE_S else time.monotonic() + deadline_s - time.time()
         """On the clock of `time.monotonic()`; `math.inf`: none."""
         self.state: Any = None
         """The handler's own."""
@@ -130,49 +126,54 @@ class CoreCall:
 
     def watch(self) -> None:
         """Asks to be told when the client leaves. Costs a batch: not for work that is answered at once."""
-        if close := _taken(self._close):
-            self._native.start_server_batch(close, self._on_closed)
+        if self._once.pop("close", False):
+            self._native.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(0),), self._on_closed)
 
     def send(self, data: bytes) -> None:
         """Sends one message of a stream, of which one at a time may be on its way."""
-        self._native.start_server_batch((*_taken(self._greeting), cygrpc.SendMessageOperation(data, 0)), self._on_sent)
+        message = cygrpc.SendMessageOperation(data, 0)
+        if self._once.pop("greeting", False):
+            self._native.start_server_batch((cygrpc.SendInitialMetadataOperation((), 0), message), self._on_sent)
+        else:
+            self._native.start_server_batch((message,), self._on_sent)
 
     def answer(self, data: bytes) -> None:
         """Sends the one message of a unary call, and status OK. Nothing, when the call has a status already."""
-        if not _taken(self._status):
+        once = self._once
+        if not once.pop("status", False):
             return
-        close = _taken(self._close)
-        self._native.start_server_batch(
-            (
-                *_taken(self._greeting),
-                cygrpc.SendMessageOperation(data, 0),
-                *close,
-                cygrpc.SendStatusFromServerOperation((), _OK, b"", 0),
-            ),
-            self._on_finished_and_closed if close else self._on_finished,
-        )
+        greeting = cygrpc.SendInitialMetadataOperation((), 0)
+        message = cygrpc.SendMessageOperation(data, 0)
+        status = cygrpc.SendStatusFromServerOperation((), _OK, b"", 0)
+        if once.pop("close", False):
+            close = cygrpc.ReceiveCloseOnServerOperation(0)
+            self._native.start_server_batch((greeting, message, close, status), self._on_finished_and_closed)
+        else:
+            self._native.start_server_batch((greeting, message, status), self._on_finished)
 
     def finish(self, code: int = _OK, details: str = "", trailing: Metadata = ()) -> None:
         """Sends the status, and with it the end of the call. Nothing, when it has one already."""
-        if not _taken(self._status):
+        once = self._once
+        if not once.pop("status", False):
             return
-        close = _taken(self._close)
-        self._native.start_server_batch(
-            (
-                *_taken(self._greeting),
-                *close,
-                cygrpc.SendStatusFromServerOperation(trailing, code, details.encode(), 0),
-            ),
-            self._on_finished_and_closed if close else self._on_finished,
-        )
+        operations = []
+        if once.pop("greeting", False):
+            operations.append(cygrpc.SendInitialMetadataOperation((), 0))
+        ended = self._on_finished
+        if once.pop("close", False):
+            operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
+            ended = self._on_finished_and_closed
+        operations.append(cygrpc.SendStatusFromServerOperation(trailing, code, details.encode(), 0))
+        self._native.start_server_batch(tuple(operations), ended)
 
     # Events. Each returns whether the call is over.
 
     def _on_received(self, event: Any) -> bool:  # noqa: ANN401
         self._receiving = False
-        if not self._finished:
-            self._handler.received(self, event.batch_operations[0].message())
-        return self._over
+        if self._finished:
+            return self._closed
+        self._handler.received(self, event.batch_operations[0].message())
+        return False  # its end is still to come
 
     def _on_sent(self, event: Any) -> bool:  # noqa: ANN401, ARG002
         self._handler.sent(self)
@@ -190,7 +191,7 @@ class CoreCall:
 
     def _on_finished_and_closed(self, event: Any) -> bool:  # noqa: ANN401, ARG002
         self._finished = self._closed = True
-        return self._over
+        return not self._receiving
 
     @property
     def _over(self) -> bool:
@@ -206,13 +207,6 @@ class CoreCall:
     def fail(self) -> None:
         """For the loop: its handler raised."""
         self.finish(_INTERNAL, "internal error")
-
-
-def _taken(once: list[Any]) -> tuple[Any, ...]:
-    try:
-        return (once.pop(),)
-    except IndexError:
-        return ()
 
 
 class _Due(Counter[str]):
@@ -284,31 +278,33 @@ class Lane:
         core = self._core
         pump = self._pump
         event = core.completion_queue.poll(0.0 if pump.due else time.time() + _LOOK_S)
-        if event.completion_type == _TIMED_OUT:
-            if pump.due:
-                pump.run()
-            elif core.server_deallocated:
-                _server._begin_shutdown_once(core)  # noqa: SLF001
-            return True
         tag = event.tag
-        call = getattr(tag, "__self__", None)
-        if isinstance(call, CoreCall):
-            return self._operated(call, tag, event)
+        if type(tag) is MethodType:
+            return self._operated(tag, event)
         if tag is _REQUESTED and event.success:
             handler = self._handlers.get(event.call_details.method)
             if handler is not None:
                 return self._opened(handler, event)
-        going_on: bool = _server._process_event_and_continue(core, event)  # noqa: SLF001
-        return going_on
+        if event.completion_type != _TIMED_OUT:
+            going_on: bool = _server._process_event_and_continue(core, event)  # noqa: SLF001
+            return going_on
+        if pump.due:
+            pump.run()
+        elif core.server_deallocated:
+            _server._begin_shutdown_once(core)  # noqa: SLF001
+        return True
 
     def _opened(self, handler: Handler, event: Any) -> bool:  # noqa: ANN401
+        call = self._calls(event, handler)
         core = self._core
         with core.lock:
-            core.due.remove(_REQUESTED)
+            core.rpc_states.add(call)  # what the server waits for when it stops
             if core.stage is _STARTED:
-                _server._request_call(core)  # noqa: SLF001
-        call = self._calls(event, handler)
-        core.rpc_states.add(call)  # what the server waits for when it stops
+                # One came and one is asked for: as many are due as before.
+                queue = core.completion_queue
+                core.server.request_call(queue, queue, _REQUESTED)
+            else:
+                core.due.remove(_REQUESTED)
         self._open += 1
         try:
             handler.opened(call)
@@ -317,7 +313,9 @@ class Lane:
             call.fail()
         return True
 
-    def _operated(self, call: CoreCall, tag: Callable[[Any], bool], event: Any) -> bool:  # noqa: ANN401
+    def _operated(self, tag: Any, event: Any) -> bool:  # noqa: ANN401
+        """An operation of a call has ended, and `tag` is the call's method that is to hear of it."""
+        call: CoreCall = tag.__self__
         try:
             over = tag(event)
         except Exception:

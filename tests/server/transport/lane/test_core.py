@@ -150,6 +150,8 @@ def test_loop_that_dies_says_so() -> None:
         server.pump.put(fault)
         method(channel, PATH).future(b"", timeout=1.0)  # wakes the loop, which then turns to the pump
         assert server.died.wait(LIMIT_S)
+        for thread in [thread for thread in threading.enumerate() if thread.name == "lane"]:
+            thread.join(LIMIT_S)  # what pytest says of it would else be said of the next test
     assert "lane_died" in [line["event"] for line in logs]
 
 
