@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.cases import CASES, Case
-from benchmarks.report import number
 from benchmarks.results import Cell, Results, spread
-from benchmarks.servers import ECHO, IN_PROCESS, OURS, SERVERS
+from benchmarks.servers import ECHO, IN_PROCESS, OURS, PUBLIC, SERVERS
+from benchmarks.tables import number
 
 __all__ = ["write_plots"]
 
@@ -65,6 +65,6 @@ def _plot(case: Case, cells: dict[str, Cell], path: Path) -> Path:
 
 
 def _colour(server: str) -> str:
-    if server in {OURS, "ortolan-public"}:
+    if server in {OURS, PUBLIC}:
         return _OURS
     return _LIMIT if server in {ECHO, IN_PROCESS} else _PEER
