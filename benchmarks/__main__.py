@@ -28,7 +28,7 @@ from benchmarks.servers import SERVERS
 from benchmarks.setups import Plan
 
 _ROUNDS, _QUICK_ROUNDS = 7, 3
-_SECONDS, _QUICK_SECONDS = 1.5, 0.5
+_SECONDS, _QUICK_SECONDS = 1.0, 0.5
 _INTERRUPTED = 130  # as shells count: 128 and SIGINT
 
 
@@ -84,7 +84,7 @@ def plan(options: argparse.Namespace) -> Plan:
         servers=[name for name in SERVERS if not options.server or name in options.server],
         rounds=options.rounds or (_QUICK_ROUNDS if quick else _ROUNDS),
         seconds=options.seconds or (_QUICK_SECONDS if quick else _SECONDS),
-        warm_up_s=0.2 if quick else 0.5,
+        warm_up_s=0.2 if quick else 0.4,
         idle_s=2.0 if quick else 10.0,
         server_cores=options.server_cores or usable[:1],
         load_cores=options.load_cores or usable[-1:],

@@ -68,7 +68,7 @@ class Case:
         return frozenset(sample.model for flow in self.flows for sample in SAMPLES[flow.samples])
 
 
-_RATE = Figure("per_second", "/s")
+_RATE = Figure("per_second", "calls/s")
 _MEDIAN = Figure("p50_us", "µs", more_is_better=False)
 _P99 = Figure("p99_us", "ms", scale=1e-3, more_is_better=False)
 
@@ -178,7 +178,7 @@ CASES: Mapping[str, Case] = {
             (OURS, IN_PROCESS, PLAIN),
             (Flow("convnet-8", connections=2),),
             cores="shared",
-            seconds_factor=3,
+            seconds_factor=4,
         ),
         Case(
             "transformer",
@@ -189,7 +189,7 @@ CASES: Mapping[str, Case] = {
             _RUNS,
             (Flow("texts", connections=4, in_flight=8),),
             cores="shared",
-            seconds_factor=2,
+            seconds_factor=3,
         ),
         Case(
             "identity-1mb",
