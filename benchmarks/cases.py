@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.servers import ECHO, IN_PROCESS, OURS, SERVERS
+from benchmarks.samples import SAMPLES
+from benchmarks.servers import ECHO, IN_PROCESS, OURS, PLAIN, PUBLIC, SERVERS
 
 __all__ = ["CASES", "MANY_MODELS", "PEAK", "Case", "Figure", "Flow"]
 
@@ -41,7 +42,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class Case:
-    """`limit` says what bounds the figure. `flows[0]` is the one that is measured, others go on beside it."""
+    """`limit` says what bounds the figure. `flows[0]` is the one that is measured, others go on beside it.
+
+    Servers of a case serve the models of its flows, and no others.
+    """
 
     name: str
     title: str
@@ -50,22 +54,31 @@ class Case:
     reference: str
     servers: Sequence[str]
     flows: Sequence[Flow] = ()
-    kind: Literal["load", "h2load", "start", "many"] = "load"
+    kind: Literal["load", "h2load", "many"] = "load"
+    cores: Literal["apart", "shared"] = "apart"
+    """Server and load generator each on their own, or both on the cores of both. So where a run of the model takes all
+    that there is, and the load next to nothing: what runs in process gets the same cores, and the same threads."""
     seconds_factor: float = 1.0
     """Slow calls need longer to be counted."""
     rounds_of: str = ""
     """This figure comes from the rounds of another case."""
 
+    @property
+    def models(self) -> frozenset[str]:
+        return frozenset(sample.model for flow in self.flows for sample in SAMPLES[flow.samples])
 
-_RATE = Figure("per_second", "/s")
+
+_RATE = Figure("per_second", "calls/s")
 _MEDIAN = Figure("p50_us", "µs", more_is_better=False)
 _P99 = Figure("p99_us", "ms", scale=1e-3, more_is_better=False)
 
+# All peers where a goal or a reader asks for them; elsewhere the limits, and what one writes first.
 _ALL = tuple(SERVERS)
-_NO_ECHO = tuple(name for name in _ALL if name != ECHO)
-_SERVING = tuple(name for name in _ALL if name != IN_PROCESS)
-_STREAMING = tuple(name for name in _SERVING if SERVERS[name].streams != "none")
-_WITH_MODELS = tuple(name for name in _SERVING if name != ECHO)
+_WITH_MODELS = tuple(name for name in _ALL if name not in {ECHO, IN_PROCESS, PUBLIC})
+_RUNS = (OURS, IN_PROCESS, *_WITH_MODELS[1:])
+_STREAMING = (OURS, PUBLIC, *(name for name in (ECHO, *_WITH_MODELS[1:]) if SERVERS[name].streams != "none"))
+_CALLS = (OURS, PUBLIC, ECHO, PLAIN)
+
 
 CASES: Mapping[str, Case] = {
     case.name: case
@@ -85,7 +98,7 @@ CASES: Mapping[str, Case] = {
             "the server's work for each call",
             _RATE,
             ECHO,
-            _ALL,
+            _CALLS,
             (Flow("tiny-1", connections=4, in_flight=2),),
         ),
         Case(
@@ -113,7 +126,7 @@ CASES: Mapping[str, Case] = {
             "the server's work for each call, and 3 KB each way",
             _RATE,
             ECHO,
-            _ALL,
+            (*_CALLS, IN_PROCESS),
             (Flow("tiny-64", connections=4, in_flight=2),),
         ),
         Case(
@@ -131,7 +144,7 @@ CASES: Mapping[str, Case] = {
             "the longest hold-up: a thread switch, a garbage collection, a batch that is running",
             _P99,
             ECHO,
-            _SERVING,
+            _CALLS,
             (Flow("tiny-1", connections=4, share_of_peak=0.7),),
             seconds_factor=2,
         ),
@@ -141,7 +154,7 @@ CASES: Mapping[str, Case] = {
             "how long the server's one core is taken by a large message at a time",
             _P99,
             ECHO,
-            _SERVING,
+            _CALLS,
             (Flow("tiny-1", rate_per_s=500), Flow("16mb")),
             seconds_factor=2,
         ),
@@ -151,8 +164,9 @@ CASES: Mapping[str, Case] = {
             "the model",
             _RATE,
             IN_PROCESS,
-            _NO_ECHO,
+            _RUNS,
             (Flow("convnet-1", connections=2),),
+            cores="shared",
             seconds_factor=2,
         ),
         Case(
@@ -161,19 +175,21 @@ CASES: Mapping[str, Case] = {
             "the model",
             _RATE,
             IN_PROCESS,
-            _NO_ECHO,
+            (OURS, IN_PROCESS, PLAIN),
             (Flow("convnet-8", connections=2),),
+            cores="shared",
             seconds_factor=4,
         ),
         Case(
             "transformer",
-            "MiniLM-shaped transformer, texts of 8 to 128 tokens in turns, 8 in flight on 4 connections",
-            "the model",
+            "MiniLM-shaped transformer, texts of 8 to 128 tokens in turns, 32 in flight on 4 connections",
+            "the model; runs of several texts of one length cost less than runs of one",
             _RATE,
             IN_PROCESS,
-            _NO_ECHO,
-            (Flow("texts", connections=4, in_flight=2),),
-            seconds_factor=2,
+            _RUNS,
+            (Flow("texts", connections=4, in_flight=8),),
+            cores="shared",
+            seconds_factor=3,
         ),
         Case(
             "identity-1mb",
@@ -190,36 +206,35 @@ CASES: Mapping[str, Case] = {
             "copies, and memory taken from the system and given back for each call",
             _RATE,
             ECHO,
-            _ALL,
+            (*_CALLS, IN_PROCESS),
             (Flow("16mb"),),
             seconds_factor=2,
-        ),
-        Case(
-            "start-up",
-            "from the start of the process to the first right answer, tiny MLP",
-            "Python's imports",
-            Figure("start_s", "s", more_is_better=False),
-            "plain-aio",
-            _WITH_MODELS,
-            (Flow("tiny-1"),),
-            kind="start",
         ),
         Case(
             "idle-50",
             f"idle with {MANY_MODELS} models loaded, CPU time",
             "timers and polling",
             Figure("idle_cpu_percent", "%", more_is_better=False),
-            "plain-aio",
+            PLAIN,
             _WITH_MODELS,
             (Flow("tiny-1"),),
             kind="many",
+        ),
+        Case(
+            "start-up",
+            "from the start of the process to the first right answer, tiny MLP",
+            "Python's imports",
+            Figure("start_s", "s", more_is_better=False),
+            PLAIN,
+            _WITH_MODELS,
+            rounds_of="idle-50",
         ),
         Case(
             "memory",
             f"memory for each further model, of {MANY_MODELS}",
             "ONNX Runtime's session; the weights of the tiny MLP are 7 KB",
             Figure("model_mib", "MiB", more_is_better=False),
-            "plain-aio",
+            PLAIN,
             _WITH_MODELS,
             rounds_of="idle-50",
         ),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "NotHere", "built", "environment", "tool"]
+__all__ = ["ROOT", "MissingTool", "NotHere", "built", "environment", "tool"]
 
 ROOT = Path(__file__).resolve().parents[1]
 _BUILD = ROOT / "build" / "benchmarks"
@@ -15,6 +15,10 @@ _PACKAGES = "apt-get install cmake g++ pkg-config libgrpc++-dev libnghttp2-dev n
 
 class NotHere(Exception):
     """Something cannot be installed, built or found on this machine; the text says why."""
+
+
+class MissingTool(NotHere):
+    """A program that the system's packages have is not installed."""
 
 
 def built(program: str) -> Path:
@@ -43,10 +47,10 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
 
 
 def tool(name: str) -> str:
-    """The path of a program. Raises NotHere."""
+    """The path of a program. Raises MissingTool."""
     path = shutil.which(name)
     if path is None:
-        raise NotHere(f"no {name} here; on Debian: {_PACKAGES}")
+        raise MissingTool(f"no {name} here; on Debian: {_PACKAGES}")
     return path
 
 

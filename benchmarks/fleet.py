@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +31,8 @@ class Running:
     server: Server
     process: PinnedProcess
     port: int
+    start_s: float
+    """From its command to its first right answer."""
 
 
 @contextmanager
@@ -42,11 +43,12 @@ def started(  # noqa: PLR0913 - all that a start needs
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ortolan-bench-") as folder:
         command = program.on(port, models, len(cores))
+        began_s = time.monotonic()
         process = PinnedProcess(command, cores, Path(folder) / "log", program.env)
         try:
             wait_until_listening(process, port, _LISTEN_LIMIT_S)
             wait_until_right(server, process, port, first, right)
-            yield Running(server, process, port)
+            yield Running(server, process, port, time.monotonic() - began_s)
         finally:
             process.stop()
 
@@ -72,7 +74,6 @@ class Fleet:
         """Starts these servers, one after the other. Returns why, for each that does not answer right here."""
         refused = {}
         for name, program in programs.items():
-            print(f"starting {name}", file=sys.stderr, flush=True)
             context = started(SERVERS[name], program, self._models, self._cores, self._first, self._right)
             try:
                 self._running[name] = self._stack.enter_context(context)

@@ -14,7 +14,8 @@ from benchmarks.load import Body, FlowPlan, LoadGenerators, LoadReport
 from benchmarks.models import write_copies
 from benchmarks.results import Results, Round
 from benchmarks.samples import SAMPLES, Sample
-from benchmarks.servers import ECHO, IN_PROCESS, OURS, SERVERS, Program
+from benchmarks.servers import ECHO, IN_PROCESS, OURS, PUBLIC, SERVERS, Program
+from benchmarks.stages import StageSums
 
 __all__ = ["Bench", "Void"]
 
@@ -44,8 +45,6 @@ class Bench:
 
     def measure(self, case: Case, server: str) -> Round:
         """Raises Void, and Ended, TimeoutError, WrongAnswer, LoadFailed, NotHere, which void it too."""
-        if case.kind == "start":
-            return self._start(case, server)
         if case.kind == "many":
             return self._many(case, server)
         if server == IN_PROCESS:
@@ -55,11 +54,15 @@ class Bench:
 
     def _load(self, case: Case, running: Running) -> Round:
         plans = [self._plan(flow, running) for flow in case.flows]
+        model = SAMPLES[case.flows[0].samples][0].model
+        ours = running.server.name in {OURS, PUBLIC}
+        sums = StageSums.ask(running.port, model) if ours else None
         before_s = running.process.cpu_s()
         report = self.loads.load(running.port, plans, self.warm_up_s, self.seconds * case.seconds_factor)
         server_cpu_s = running.process.cpu_s() - before_s
+        stages = StageSums.ask(running.port, model).since(sums) if sums else {}
         self._check(case.flows, running)
-        return figures(report, server_cpu_s)
+        return {**figures(report, server_cpu_s), **stages}
 
     def _h2load(self, case: Case, running: Running) -> Round:
         plan = self._plan(case.flows[0], running)
@@ -79,28 +82,22 @@ class Bench:
         del seen["load_cpu_us"], seen["load_busy_percent"]  # there is none
         return seen
 
-    def _start(self, case: Case, server: str) -> Round:
-        """From the command to the first right answer."""
-        (first,) = SAMPLES[case.flows[0].samples]
-        with tempfile.TemporaryDirectory(dir=self.folder) as models:
-            write_copies(Path(models), first.model, 1, len(self.server_cores))
-            program, cores = self.programs[server], self.server_cores
-            began_s = time.monotonic()
-            with started(SERVERS[server], program, Path(models), cores, first, self.right):
-                return {"start_s": time.monotonic() - began_s}
-
     def _many(self, case: Case, server: str) -> Round:
         """With one model for the memory that further ones add to, then with many."""
         (first,) = SAMPLES[case.flows[0].samples]
         with self._copies(server, first, 1) as running:
+            start_s = running.start_s
+            time.sleep(_IDLE_SETTLE_S)
             one_bytes = running.process.memory_bytes()
         with self._copies(server, first, MANY_MODELS) as running:
+            time.sleep(_IDLE_SETTLE_S)
             many_bytes = running.process.memory_bytes()
             before_s = running.process.cpu_s()
             time.sleep(self.idle_s)
             idle_cpu_s = running.process.cpu_s() - before_s
             check_server(running.server, running.port, [first], self.right, stream=False)
         return {
+            "start_s": start_s,
             "idle_cpu_percent": idle_cpu_s / self.idle_s * 100,
             "model_mib": (many_bytes - one_bytes) / (MANY_MODELS - 1) / _MIB,
             "one_model_mib": one_bytes / _MIB,
@@ -108,12 +105,11 @@ class Bench:
 
     @contextmanager
     def _copies(self, server: str, sample: Sample, count: int) -> Iterator[Running]:
-        """A server of its own with so many models that are all the sample's; it has come to rest."""
+        """A server of its own with so many models that are all the sample's; it has answered right once."""
         with tempfile.TemporaryDirectory(dir=self.folder) as models:
             write_copies(Path(models), sample.model, count, len(self.server_cores))
             program, cores = self.programs[server], self.server_cores
             with started(SERVERS[server], program, Path(models), cores, sample, self.right) as running:
-                time.sleep(_IDLE_SETTLE_S)
                 yield running
 
     def _plan(self, flow: Flow, running: Running) -> FlowPlan:

@@ -5,15 +5,16 @@ same bytes with the same matplotlib. Text stays text.
 """
 
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.cases import CASES, Case
-from benchmarks.report import number
 from benchmarks.results import Cell, Results, spread
-from benchmarks.servers import ECHO, IN_PROCESS, OURS, SERVERS
+from benchmarks.servers import ECHO, IN_PROCESS, OURS, PUBLIC, SERVERS
+from benchmarks.tables import number
 
 __all__ = ["write_plots"]
 
@@ -21,6 +22,7 @@ __all__ = ["write_plots"]
 _OURS, _LIMIT, _PEER = "#D55E00", "#999999", "#0072B2"
 _INK = "#333333"
 _WIDTH_INCHES, _ROW_INCHES, _FRAME_INCHES = 8.0, 0.34, 1.0
+_TITLE_LETTERS = 100
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "ortolan", "font.family": "sans-serif", "text.color": _INK}
 
 
@@ -58,13 +60,13 @@ def _plot(case: Case, cells: dict[str, Cell], path: Path) -> Path:
         better = "more is better" if figure.more_is_better else "less is better"
         axes.set_xlabel(f"{figure.unit}, {better}")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        axes.set_title(case.title, loc="left", fontsize=10)
+        picture.suptitle("\n".join(wrap(case.title, _TITLE_LETTERS)), x=0.01, ha="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         picture.savefig(path, format="svg", metadata={"Date": None, "Creator": "Ortolan's benchmarks"})
     return path
 
 
 def _colour(server: str) -> str:
-    if server in {OURS, "ortolan-public"}:
+    if server in {OURS, PUBLIC}:
         return _OURS
     return _LIMIT if server in {ECHO, IN_PROCESS} else _PEER

@@ -1,12 +1,13 @@
 """Results as tables: for a terminal, as Markdown, as JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from benchmarks.cases import CASES, Case
-from benchmarks.goals import Verdict, judge
+from benchmarks.cases import CASES, PEAK, Case
+from benchmarks.goals import Verdict, judge, summary
 from benchmarks.results import Cell, Results, Spread, ratio_of_rounds, spread
-from benchmarks.servers import SERVERS
+from benchmarks.servers import OURS, SERVERS
+from benchmarks.tables import NONE, Table, markdown, number, text
 
 __all__ = ["as_json", "as_markdown", "as_text"]
 
@@ -18,25 +19,24 @@ _EXTRAS = (
     ("LOAD BUSY %", "load_busy_percent"),
     ("ONE MODEL MiB", "one_model_mib"),
 )
-_NONE = "-"
 
-
-@dataclass(frozen=True)
-class Table:
-    """`notes` go below it. The first column is text, the others are figures."""
-
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
+_STAGES = (
+    ("READ", "read_us"),
+    ("RUN", "run_us"),
+    ("WRITE", "write_us"),
+)
 
 
 def as_text(results: Results) -> str:
-    return "\n\n".join([header(results), *(_text(table) for table in tables(results))])
+    shown = [case_table(results, name) for name in results.cells]
+    return "\n\n".join([header(results), *map(text, [*shown, *closing_tables(results)])])
 
 
-def as_markdown(results: Results) -> str:
-    return "\n\n".join([header(results), *(_markdown(table) for table in tables(results))])
+def as_markdown(results: Results, pictures: Mapping[str, str]) -> str:
+    """`pictures` by case, as Markdown has them."""
+    cases = [f"{markdown(case_table(results, name))}\n\n{pictures.get(name, '')}".strip() for name in results.cells]
+    first = [markdown(table) for table in reversed(closing_tables(results))]
+    return "\n\n".join([header(results), *first, *cases])
 
 
 def as_json(results: Results) -> dict[str, object]:
@@ -50,35 +50,45 @@ def as_json(results: Results) -> dict[str, object]:
 
 def header(results: Results) -> str:
     machine, settings = dict(results.machine), results.settings
-    cores = (
-        f"server on core {_cores(settings['server_cores'])}, load generator on core {_cores(settings['load_cores'])}"
-    )
     rounds = f"{settings['rounds']} rounds, windows of {settings['seconds']} s and more"
+    took = f", {minutes:.0f} minutes in all" if (minutes := float(str(settings.get("took_s", 0))) / 60) >= 1 else ""
+    early = "; ended early" if settings.get("interrupted") else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine.items() if name not in {"cpu", "system"})
-    return f"{machine['cpu']}; {cores}; {rounds}; {versions}; {machine['system']}"
+    return f"{machine['cpu']}; {rounds}{took}{early}; {versions}; {machine['system']}"
 
 
-def tables(results: Results) -> list[Table]:
-    shown = [case_table(CASES[name], cells) for name, cells in results.cells.items()]
-    verdicts = judge(results)
-    return [*shown, goal_table(verdicts)] if verdicts else shown
+def closing_tables(results: Results) -> list[Table]:
+    verdicts, stages = judge(results), stage_table(results)
+    return [*([stages] if stages.rows else []), *([goal_table(verdicts)] if verdicts else [])]
 
 
-def case_table(case: Case, cells: Mapping[str, Cell]) -> Table:
+def where(case: Case, settings: Mapping[str, object]) -> str:
+    """On what a case ran."""
+    server, load = sorted(_numbers(settings["server_cores"])), sorted(_numbers(settings["load_cores"]))
+    both = sorted({*server, *load})
+    if case.cores == "shared":
+        return f"servers, load generator and what runs in process: all on {_cores(both)}; {_threads(len(both))}"
+    if case.kind == "many":
+        return f"servers on {_cores(server)}; {_threads(len(server))}"
+    return f"servers on {_cores(server)}, load generator on {_cores(load)}; {_threads(len(server))}"
+
+
+def case_table(results: Results, name: str) -> Table:
+    case, cells = CASES[name], results.cells[name]
     figure = case.figure
     extras = [
         (title, key)
         for title, key in _EXTRAS
         if key != figure.key and any(key in seen for cell in cells.values() if cell.counts for seen in cell.rounds)
     ]
-    rows, notes = [], []
+    rows, notes = [], [where(case, results.settings)]
     for server in SERVERS:
         cell = cells.get(server)
         if cell is None:
             continue
         if not cell.counts:
             why = f"void: {cell.void}" if cell.void else f"not here: {cell.absent}"
-            rows.append([SERVERS[server].title, *[_NONE] * (3 + len(extras))])
+            rows.append([SERVERS[server].title, *[NONE] * (3 + len(extras))])
             notes.append(f"{SERVERS[server].title}: {why}")
             continue
         values = spread([value * figure.scale for value in cell.figures(figure.key)])
@@ -86,10 +96,10 @@ def case_table(case: Case, cells: Mapping[str, Cell]) -> Table:
         rows.append(
             [
                 SERVERS[server].title,
-                number(values.median) if values else _NONE,
-                f"{number(values.low)}-{number(values.high)}" if values else _NONE,
+                number(values.median) if values else NONE,
+                f"{number(values.low)}-{number(values.high)}" if values else NONE,
                 _times(_to_reference(case, cell, cells.get(case.reference))),
-                *(number(other.median) if other else _NONE for other in others),
+                *(number(other.median) if other else NONE for other in others),
             ]
         )
     head = [
@@ -106,17 +116,30 @@ def goal_table(verdicts: Sequence[Verdict]) -> Table:
     rows = []
     for verdict in verdicts:
         seen, unit = verdict.seen, verdict.goal.unit
-        met = {True: "yes", False: "NO", None: "not measured"}[verdict.met]
-        figure = f"{number(seen.median)} {unit}" if seen else _NONE
-        rows.append([verdict.goal.text, figure, f"{number(seen.low)}-{number(seen.high)}" if seen else _NONE, met])
-    return Table("goals", ["", "SEEN", "LOW-HIGH", "MET"], rows)
+        met = {True: "met", False: "NOT MET", None: "not measured"}[verdict.met]
+        figure = f"{number(seen.median)} {unit}" if seen else NONE
+        rows.append([verdict.goal.sentence, figure, f"{number(seen.low)}-{number(seen.high)}" if seen else NONE, met])
+    return Table("Must show", ["", "SEEN", "LOW-HIGH", ""], rows, [summary(verdicts)])
 
 
-def number(value: float) -> str:
-    """Three digits that count, or all before the point."""
-    if abs(value) >= 100:  # noqa: PLR2004 - three digits
-        return f"{value:,.0f}"
-    return f"{value:#.3g}".rstrip(".") if value else "0"
+def stage_table(results: Results) -> Table:
+    """Of our server, in the two cases that its work for a call decides: from its own statistics, and the system's."""
+    rows = []
+    for name in ("tiny-1", PEAK):
+        cell = results.counting(name, OURS)
+        if cell is None or not all(key in seen for _, key in _STAGES for seen in cell.rounds):
+            continue
+        keys = [key for _, key in _STAGES]
+        rest = [seen["server_cpu_us"] - sum(seen[key] for key in keys) for seen in cell.rounds]
+        columns = [*(cell.figures(key) for key in keys), rest]
+        columns += [cell.figures(key) for key in ("server_cpu_us", "wait_us", "p50_us", "calls_per_run")]
+        rows.append([name, *(number(seen.median) if (seen := spread(column)) else NONE for column in columns)])
+    head = ["", *(f"{title} µs" for title, _ in _STAGES), "REST µs", "CPU µs", "WAIT µs", "P50 µs", "CALLS PER RUN"]
+    note = (
+        "a call's share of each stage by the server's clock; REST is what its processor time has beside them: gRPC, "
+        "sockets, the threads' changing over; WAIT is in the queue, and costs nothing"
+    )
+    return Table("Where the microseconds go", head, rows, [note])
 
 
 def _to_reference(case: Case, cell: Cell, reference: Cell | None) -> Spread | None:
@@ -126,31 +149,19 @@ def _to_reference(case: Case, cell: Cell, reference: Cell | None) -> Spread | No
 
 
 def _times(ratio: Spread | None) -> str:
-    return f"×{number(ratio.median)}" if ratio else _NONE
+    return f"×{number(ratio.median)}" if ratio else NONE
 
 
-def _cores(cores: object) -> str:
-    return ", ".join(map(str, cores)) if isinstance(cores, list) else str(cores)
+def _numbers(cores: object) -> list[int]:
+    return [int(core) for core in cores] if isinstance(cores, list) else []
 
 
-def _text(table: Table) -> str:
-    lines = [table.head, *table.rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.head))]
-    shown = [
-        "  ".join(
-            word.rjust(width) if column else word.ljust(width)
-            for column, (word, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([table.title, *shown, *table.notes])
+def _cores(cores: Sequence[int]) -> str:
+    return f"core {cores[0]}" if len(cores) == 1 else f"cores {', '.join(map(str, cores))}"
 
 
-def _markdown(table: Table) -> str:
-    rule = ["---", *["---:"] * (len(table.head) - 1)]
-    lines = [f"| {' | '.join(line)} |" for line in (table.head, rule, *table.rows)]
-    notes = [f"\n{note}." for note in table.notes]
-    return "\n".join([f"### {table.title}", "", *lines, *notes])
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''} for each model"
 
 
 def _case_json(case: Case, cells: Mapping[str, Cell]) -> dict[str, object]:
@@ -159,4 +170,4 @@ def _case_json(case: Case, cells: Mapping[str, Cell]) -> dict[str, object]:
 
 def _goal_json(verdict: Verdict) -> dict[str, object]:
     seen = verdict.seen._asdict() if verdict.seen else None
-    return {"case": verdict.goal.case, "goal": verdict.goal.text, "seen": seen, "met": verdict.met}
+    return {"case": verdict.goal.case, "goal": verdict.goal.sentence, "seen": seen, "met": verdict.met}

@@ -41,7 +41,7 @@ class Results:
     """Cells by case and server, and on what they were measured."""
 
     machine: Mapping[str, str]
-    settings: Mapping[str, object]
+    settings: dict[str, object]
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
 
     def cell(self, case: str, server: str) -> Cell:

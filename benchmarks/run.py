@@ -1,11 +1,9 @@
 """A whole run: what can be had here is started, and rounds of all cases on all servers follow each other."""
 
 import platform
-import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -18,93 +16,96 @@ from benchmarks.measuring import Bench, Void
 from benchmarks.models import write_repository
 from benchmarks.peers.sessions import open_sessions
 from benchmarks.processes import Ended, own_cores
-from benchmarks.results import Results
+from benchmarks.progress import Progress
+from benchmarks.results import Cell, Results
 from benchmarks.samples import SAMPLES, Sample, WrongAnswer
 from benchmarks.servers import IN_PROCESS, SERVERS, Program
+from benchmarks.setups import Plan, Setup, setups
 
-__all__ = ["Plan", "run"]
-
-_MOST_ROUNDS_OF_STARTS = 3  # of 50 models each: minutes of waiting that do not make a median better
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run does. `seconds`: how long each window of a case lasts, times the case's factor."""
-
-    cases: Sequence[str]
-    servers: Sequence[str]
-    rounds: int
-    seconds: float
-    warm_up_s: float
-    idle_s: float
-    server_cores: Sequence[int]
-    load_cores: Sequence[int]
+__all__ = ["run"]
 
 
 def run(plan: Plan) -> Results:
-    """Raises NotHere without a load generator; whatever else is missing or wrong stands in its cell."""
+    """Raises NotHere without a load generator; whatever else is missing or wrong stands in its cell.
+
+    Ctrl-C ends it early: what was measured until then is there, and `interrupted` is among the settings.
+    """
     cases = with_needed(plan.cases)
     results = Results(machine(), settings(plan))
-    loads = LoadGenerators(plan.load_cores)
-    loads.prepare()
-    with own_cores(plan.load_cores), tempfile.TemporaryDirectory(prefix="ortolan-bench-") as temporary:
-        folder = Path(temporary)
-        samples = [sample for case in cases for flow in case.flows for sample in SAMPLES[flow.samples]]
-        models = folder / "models"
-        write_repository(models, {sample.model for sample in samples}, len(plan.server_cores))
-        right = right_answers(models, samples)
-        programs, absent = find([server for server in plan.servers if any(server in case.servers for case in cases)])
-        with ExitStack() as stack:
-            fleet = stack.enter_context(Fleet(models, plan.server_cores, samples[0], right))
-            in_process = None
-            if IN_PROCESS in programs:
-                in_process = stack.enter_context(InProcess(programs[IN_PROCESS], models, plan.server_cores, folder))
-            if any(case.kind in {"load", "h2load"} for case in cases):
-                absent |= fleet.start({name: each for name, each in programs.items() if name != IN_PROCESS})
-            bench = Bench(
-                folder,
-                plan.server_cores,
-                plan.seconds,
-                plan.warm_up_s,
-                plan.idle_s,
-                loads,
-                programs,
-                fleet,
-                in_process,
-                right,
-                results,
-            )
-            for number in range(plan.rounds):
-                one_round(bench, cases, plan, number, absent)
+    LoadGenerators(plan.load_cores).prepare()
+    programs, absent = find([server for server in plan.servers if any(server in case.servers for case in cases)])
+    todo = setups(cases, plan)
+    progress = Progress(sum(setup.expected_s(plan) for setup in todo))
+    try:
+        for setup in todo:
+            measure(setup, plan, programs, absent, results, progress)
+    except KeyboardInterrupt:
+        results.settings["interrupted"] = True
     for case in cases:
-        if case.rounds_of:
+        if case.rounds_of and case.rounds_of in results.cells:
             results.cells[case.name] = results.cells[case.rounds_of]
+    results.settings["took_s"] = round(progress.took_s)
     return results
 
 
-def one_round(bench: Bench, cases: Sequence[Case], plan: Plan, number: int, absent: Mapping[str, str]) -> None:
-    """Every case on every server; each round begins with another server."""
-    for case in cases:
-        if case.rounds_of or (case.kind == "many" and number >= _MOST_ROUNDS_OF_STARTS):
-            continue
-        servers = [server for server in plan.servers if server in case.servers]
-        turn = number % len(servers) if servers else 0
-        for server in servers[turn:] + servers[:turn]:
-            cell = bench.results.cell(case.name, server)
-            cell.absent = absent.get(server)
-            if cell.absent or cell.void:
-                continue
+def measure(  # noqa: PLR0913 - all that a setup needs
+    setup: Setup,
+    plan: Plan,
+    programs: Mapping[str, Program],
+    absent: Mapping[str, str],
+    results: Results,
+    progress: Progress,
+) -> None:
+    """Starts the servers of a setup, and goes its rounds."""
+    with tempfile.TemporaryDirectory(prefix="ortolan-bench-") as temporary, ExitStack() as stack:
+        stack.enter_context(own_cores(setup.load_cores))
+        folder, models, cores = Path(temporary), Path(temporary) / "models", setup.server_cores
+        write_repository(models, setup.models, len(cores))
+        samples = [sample for case in setup.cases for flow in case.flows for sample in SAMPLES[flow.samples]]
+        right = right_answers(models, samples)
+        here = {name: programs[name] for name in setup.servers(plan) if name in programs}
+        fleet = stack.enter_context(Fleet(models, cores, samples[0], right))
+        in_process = None
+        if (alone := here.pop(IN_PROCESS, None)) is not None:
+            in_process = stack.enter_context(InProcess(alone, models, cores, folder))
+        refused = fleet.start(here)
+        if starts_s := setup.starts_s(plan):
+            progress.done(starts_s, f"started {', '.join(sorted(here.keys() - refused.keys()))}")
+        loads = LoadGenerators(setup.load_cores)
+        loads.prepare()
+        bench = Bench(
+            folder, cores, plan.seconds, plan.warm_up_s, plan.idle_s, loads, programs, fleet, in_process, right, results
+        )
+        missing = {**absent, **refused}
+        for number in range(plan.rounds):
+            for case in setup.cases:
+                if number < plan.rounds_of(case):
+                    one_round(bench, case, plan, number, missing, progress)
+
+
+def one_round(  # noqa: PLR0913
+    bench: Bench, case: Case, plan: Plan, number: int, missing: Mapping[str, str], progress: Progress
+) -> None:
+    """A case on each of its servers; each round begins with another one."""
+    servers = plan.servers_of(case)
+    turn = number % len(servers) if servers else 0
+    for server in servers[turn:] + servers[:turn]:
+        cell = bench.results.cell(case.name, server)
+        cell.absent = missing.get(server)
+        if not (cell.absent or cell.void):
             try:
                 cell.rounds.append(bench.measure(case, server))
             except (Void, WrongAnswer, LoadFailed, Ended, TimeoutError, NotHere) as error:
                 cell.void = f"round {number + 1}: {error}"
-            say(f"round {number + 1}/{plan.rounds}  {case.name}  {server}", case, cell.void, cell.rounds)
+        said = f"round {number + 1}/{plan.rounds_of(case)}  {case.name}  {server}  {outcome(case, cell)}"
+        progress.done(plan.step_s(case), said)
 
 
-def say(where: str, case: Case, void: str | None, rounds: Sequence[Mapping[str, float]]) -> None:
+def outcome(case: Case, cell: Cell) -> str:
+    if cell.absent or cell.void:
+        return f"VOID: {cell.void}" if cell.void else f"not here: {cell.absent}"
     figure = case.figure
-    seen = f"VOID: {void}" if void else f"{rounds[-1][figure.key] * figure.scale:,.3g} {figure.unit}"
-    print(f"{where}  {seen}", file=sys.stderr, flush=True)
+    return f"{cell.rounds[-1][figure.key] * figure.scale:,.3g} {figure.unit}"
 
 
 def with_needed(names: Collection[str]) -> list[Case]:

@@ -10,9 +10,9 @@ from typing import Literal
 
 from benchmarks.environments import built, environment
 
-__all__ = ["ECHO", "IN_PROCESS", "OURS", "SERVERS", "Program", "Server"]
+__all__ = ["ECHO", "IN_PROCESS", "OURS", "PLAIN", "PUBLIC", "SERVERS", "Program", "Server"]
 
-OURS, IN_PROCESS, ECHO = "ortolan", "in-process", "cpp-echo"
+OURS, PUBLIC, IN_PROCESS, ECHO, PLAIN = "ortolan", "ortolan-public", "in-process", "echo", "plain-aio"
 
 _ENTRY = "from ortolan_client._entry import main; main()"
 _LARGEST_MESSAGE = str(2**28)
@@ -100,10 +100,10 @@ SERVERS: Mapping[str, Server] = {
     server.name: server
     for server in (
         Server(OURS, "Ortolan, fast lane", _ortolan("--fast-lane")),
-        Server("ortolan-public", "Ortolan, public lane", _ortolan("--public-lane")),
+        Server(PUBLIC, "Ortolan, public lane", _ortolan("--public-lane")),
         Server(IN_PROCESS, "ONNX Runtime in process", _in_process, streams="none"),
         Server(ECHO, "C++ gRPC echo", _echo, speaks=False),
-        Server("plain-aio", "plain grpc.aio", _plain_aio),
+        Server(PLAIN, "plain grpc.aio", _plain_aio),
         Server("mlserver", "MLServer", _peer("mlserver", "mlserver==1.7.1"), streams="bare"),
         Server(
             "kserve",

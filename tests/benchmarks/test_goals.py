@@ -2,13 +2,13 @@
 
 import pytest
 
-from benchmarks.goals import Verdict, judge
+from benchmarks.goals import Verdict, judge, summary
 from tests.benchmarks.measured import results
 
 
 def verdicts(key: str, **cases: dict[str, list[float]]) -> dict[str, Verdict]:
     named = {name.replace("_", "-"): servers for name, servers in cases.items()}
-    return {verdict.goal.text: verdict for verdict in judge(results(key, named))}
+    return {verdict.goal.sentence: verdict for verdict in judge(results(key, named))}
 
 
 def the(seen: dict[str, Verdict], words: str) -> Verdict:
@@ -49,7 +49,7 @@ def test_streams_are_held_against_unary_calls() -> None:
 
 @pytest.mark.parametrize(("ours_us", "met"), [(315.0, True), (316.0, False)])
 def test_the_tail_is_held_against_the_echos_and_one_run(ours_us: float, *, met: bool) -> None:
-    measured = results("p99_us", {"tiny-open-loop": {"ortolan": [ours_us], "cpp-echo": [200.0]}})
+    measured = results("p99_us", {"tiny-open-loop": {"ortolan": [ours_us], "echo": [200.0]}})
     measured.cells |= results("p50_us", {"tiny-1": {"in-process": [10.0]}}).cells
     (verdict,) = [verdict for verdict in judge(measured) if verdict.goal.case == "tiny-open-loop"]
     assert verdict.met is met
@@ -63,3 +63,14 @@ def test_a_bound_is_in_the_figures_unit(p99_us: float, *, met: bool) -> None:
 
 def test_only_cases_that_were_asked_for_have_goals() -> None:
     assert verdicts("per_second", tiny_8={"ortolan": [1.0]}) == {}
+
+
+def test_a_peer_that_could_not_be_measured_leaves_the_latency_open() -> None:
+    measured = results("p50_us", {"tiny-1": {"ortolan": [1.0], "plain-aio": [100.0], "kserve": []}})
+    (verdict,) = judge(measured)
+    assert verdict.met is None
+
+
+def test_the_summary_names_what_is_short_and_what_is_not_known() -> None:
+    line = summary(judge(results("per_second", {"tiny-64": {"ortolan": [500.0], "plain-aio": [100.0], "echo": [800]}})))
+    assert line.startswith("1 of 3 goals met; short: tiny-64 ≥ 0.7 × C++ gRPC echo (0.625); not measured: tiny-64 ≥ 8")

@@ -8,9 +8,7 @@ from tests.benchmarks.measured import results
 
 
 def test_a_picture_for_each_case_that_counts(tmp_path: Path) -> None:
-    seen = results(
-        "per_second", {"tiny-64": {"ortolan": [90.0, 80.0], "cpp-echo": [100.0, 120.0], "in-process": [1e6]}}
-    )
+    seen = results("per_second", {"tiny-64": {"ortolan": [90.0, 80.0], "echo": [100.0, 120.0], "in-process": [1e6]}})
     seen.cells["tiny-64"]["mlserver"] = Cell(void="round 1: a wrong answer")
     seen.cells["tiny-8"] = {"ortolan": Cell(absent="no")}
     (path,) = write_plots(seen, tmp_path)

@@ -23,6 +23,7 @@ def test_what_a_case_needs_is_measured_too() -> None:
     assert names("tiny-open-loop") == ["tiny-64", "tiny-open-loop"]
     assert names("tiny-64-h2load") == ["tiny-64", "tiny-64-h2load"]
     assert names("memory") == ["idle-50", "memory"]
+    assert names("start-up") == ["idle-50", "start-up"]
 
 
 def test_every_sample_has_its_recipe() -> None:

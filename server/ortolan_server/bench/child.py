@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ortolan_backends.catalog import Catalog
 from ortolan_backends.errors import RunFailed
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_backends.runtime.session import RunHandle, Session
+from ortolan_server.allocation import Allocation, share_threads
 from ortolan_server.bench.arrays import read_arrays, write_arrays
 from ortolan_server.bench.hardware import hardware_of, used_devices
 from ortolan_server.bench.measure import Memory, look_at_memory, time_runs
@@ -83,7 +85,9 @@ class _Worker:
     def _open_logged(self, command: Open, log: RuntimeLog) -> Answer:
         config = ModelToml.model_validate_json(command.config)
         registry = Registry(Catalog.from_entry_points(), log)
-        chain = registry.compose(config, command.model)
+        # As `ortolan serve` would open this model, if it were alone.
+        threads = share_threads(Allocation.of_this_machine().cores, {}, models=1)
+        chain = replace(registry.compose(config, command.model), threads=threads)
         for rung in chain.rungs:
             registry.probe(rung.name)
         before = look_at_memory()
@@ -104,6 +108,7 @@ class _Worker:
             assignment=_assignment(report, registry),
             hardware=hardware_of(devices),
             device=", ".join(device.name for device in devices),
+            threads=report.session.threads,
             load_s=load_s,
             load_memory_bytes=_added(before, after),
             peak_memory_bytes=after.peak_bytes,

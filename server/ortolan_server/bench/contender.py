@@ -130,6 +130,7 @@ class Contender:
             assignment=opened.assignment if opened else None,
             hardware=opened.hardware if opened else "",
             device=opened.device if opened else "",
+            threads=opened.threads if opened else None,
             load_s=opened.load_s if opened else None,
             first_run_s=self._first_s,
             peak_memory_bytes=self._peak_bytes,

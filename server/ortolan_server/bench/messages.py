@@ -75,6 +75,7 @@ class Opened(_Message):
     assignment: RowAssignment | None
     hardware: Literal["cpu", "accelerator"]
     device: str
+    threads: int
     load_s: float
     load_memory_bytes: int | None
     peak_memory_bytes: int | None

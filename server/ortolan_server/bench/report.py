@@ -162,6 +162,8 @@ class Row(_Record):
     """Empty for the reference itself and for rows without a session."""
     device: str = ""
     """What its first provider found to run on, as its check names it; empty: it does not tell."""
+    threads: int | None = None
+    """That work on one operator: as a server of this model alone would have it. None: it was not opened."""
 
     @property
     def name(self) -> str:

@@ -33,6 +33,8 @@ def render_bench(report: BenchReport) -> RenderableType:
 def _headline(report: BenchReport) -> RenderableType:
     host, plan = report.host, report.plan
     where = f"{host.runtime}  {host.cpu}, {counted(host.cores, 'core')}"
+    cpu = next((row for row in report.rows if row.chain == REFERENCE), None)
+    where += f", {counted(cpu.threads, 'thread')}" if cpu and cpu.threads else ""
     rounds = f"{counted(plan.rounds, 'round')} × {plan.seconds:g} s"
     sizes = ", ".join(str(size) for size in plan.batch_sizes)
     batches = f"batch {sizes}" if plan.batch_axis else "one row a run (the model has no batch axis)"

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from ortolan_server.allocation import Allocation
 from ortolan_server.bench.report import BenchReport, Row, RowState
 from ortolan_server.bench.runner import BenchJob, Progress
 from ortolan_server.bench.subject import look_at_subject
@@ -63,6 +64,7 @@ def test_rows_stand_in_the_order_given(report: BenchReport) -> None:
 def test_the_reference_has_all_figures(report: BenchReport) -> None:
     cpu = row(report, "cpu")
     assert (cpu.serving_provider, cpu.verdict, cpu.hardware, cpu.reason) == ("cpu", "KEPT", "cpu", "")
+    assert cpu.threads == Allocation.of_this_machine().cores
     assert cpu.assignment is not None
     assert (cpu.assignment.nodes, cpu.assignment.node_share) == ({"cpu": 1}, 1.0)
     assert cpu.load_s is not None

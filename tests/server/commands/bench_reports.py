@@ -56,6 +56,7 @@ def row(*chain: str, rates: tuple[float, ...] = (), **changes: Any) -> Row:
         "verdict_reasons": (),
         "assignment": RowAssignment(nodes={chain[0]: 94}, node_share=1.0, fragments=1, crossings=0),
         "hardware": "cpu",
+        "threads": 2,
         "load_s": 0.0412,
         "first_run_s": 0.00312,
         "peak_memory_bytes": 152 << 20,
@@ -77,6 +78,7 @@ def _failed(*chain: str, state: RowState, reason: str, mend: str = "") -> Row:
         "serving_provider": "",
         "verdict": "",
         "hardware": "",
+        "threads": None,
     }
     return row(*chain, **nothing, **told)
 

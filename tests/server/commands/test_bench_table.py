@@ -32,7 +32,7 @@ def test_it_stands_at_80_columns_without_colours(bench: BenchReport) -> None:
 
 def test_the_head_says_what_was_measured_and_where() -> None:
     assert _lines(REPORT)[:2] == [
-        "magika/1 onnxruntime-openvino 1.24.1 AMD EPYC 7B13, 2 cores",
+        "magika/1 onnxruntime-openvino 1.24.1 AMD EPYC 7B13, 2 cores, 2 threads",
         "5 rounds × 1 s, batch 1, 8, 32; bytes INT32[1, 2048] random, seed 0",
     ]
 
