@@ -14,6 +14,7 @@ from ortolan_server.services.inference import InferenceService
 from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.reflection import ReflectionService
 from ortolan_server.services.repository import RepositoryService
+from ortolan_server.services.shared_memory import SharedMemoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import Settings
 from ortolan_server.transport.certificates import TlsFiles
@@ -28,6 +29,7 @@ from ortolan_server.transport.routes import (
     Router,
     cold_handlers,
     serialize,
+    shared_memory_handlers,
     slow_handlers,
 )
 from ortolan_server.transport.tls import ServerCertificates
@@ -74,6 +76,7 @@ class GrpcServer:
         metadata: MetadataService,
         repository: RepositoryService,
         statistics: StatisticsService,
+        shared_memory: SharedMemoryService,
         reflection: ReflectionService,
         *,
         fast_lane: bool,
@@ -93,6 +96,7 @@ class GrpcServer:
         slow = slow_handlers(repository, reflection, self._slow, limit)
         handlers = {
             **cold_handlers(metadata, repository, statistics, reflection, limit),
+            **shared_memory_handlers(shared_memory, limit),
             **self._hot_handlers(UnaryInfer(inference, self._calls, budget, limit)),
             **looking_up,
             **slow,
