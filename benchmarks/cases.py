@@ -50,7 +50,7 @@ class Case:
     reference: str
     servers: Sequence[str]
     flows: Sequence[Flow] = ()
-    kind: Literal["load", "h2load", "start", "many"] = "load"
+    kind: Literal["load", "h2load", "shared", "start", "many"] = "load"
     seconds_factor: float = 1.0
     """Slow calls need longer to be counted."""
     rounds_of: str = ""
@@ -192,6 +192,17 @@ CASES: Mapping[str, Case] = {
             ECHO,
             _ALL,
             (Flow("16mb"),),
+            seconds_factor=2,
+        ),
+        Case(
+            "identity-16mb-shm",
+            "16 MB in, 16 MB out, in shared memory, 2 in flight",
+            "one copy, which is the model",
+            _RATE,
+            IN_PROCESS,
+            (OURS, "ortolan-public", IN_PROCESS),
+            (Flow("16mb", in_flight=2),),
+            kind="shared",
             seconds_factor=2,
         ),
         Case(

@@ -59,7 +59,7 @@ def run(plan: Plan) -> Results:
             in_process = None
             if IN_PROCESS in programs:
                 in_process = stack.enter_context(InProcess(programs[IN_PROCESS], models, plan.server_cores, folder))
-            if any(case.kind in {"load", "h2load"} for case in cases):
+            if any(case.kind in {"load", "h2load", "shared"} for case in cases):
                 absent |= fleet.start({name: each for name, each in programs.items() if name != IN_PROCESS})
             bench = Bench(
                 folder,

@@ -50,7 +50,7 @@ def _ortolan(lane: str) -> Callable[[], Program]:
         def arguments(port: int, models: Path, threads: int) -> tuple[str, ...]:
             del threads  # model.toml has them
             bounds = ("--max-in-flight", "16384", "--max-in-flight-size", "4GiB", "--max-message-size", "256MiB")
-            return (str(models), "--grpc-address", f"127.0.0.1:{port}", lane, *bounds)
+            return (str(models), "--grpc-address", f"127.0.0.1:{port}", lane, "--shared-memory", *bounds)
 
         return Program((sys.executable, "-c", _ENTRY, "serve"), arguments, os.environ)
 
