@@ -54,7 +54,7 @@ class Case:
     reference: str
     servers: Sequence[str]
     flows: Sequence[Flow] = ()
-    kind: Literal["load", "h2load", "many"] = "load"
+    kind: Literal["load", "h2load", "shared-memory", "many"] = "load"
     cores: Literal["apart", "shared"] = "apart"
     """Server and load generator each on their own, or both on the cores of both. So where a run of the model takes all
     that there is, and the load next to nothing: what runs in process gets the same cores, and the same threads."""
@@ -208,6 +208,17 @@ CASES: Mapping[str, Case] = {
             ECHO,
             (*_CALLS, IN_PROCESS),
             (Flow("16mb"),),
+            seconds_factor=2,
+        ),
+        Case(
+            "identity-16mb-shm",
+            "16 MB in, 16 MB out, in shared memory, 2 in flight",
+            "one copy, which is the model",
+            _RATE,
+            IN_PROCESS,
+            (OURS, PUBLIC, IN_PROCESS),
+            (Flow("16mb", in_flight=2),),
+            kind="shared-memory",
             seconds_factor=2,
         ),
         Case(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult
-from ortolan_server.engine.engine import BatchLimits, Engine
+from ortolan_server.engine.engine import BatchLimits, Engine, Runner
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import OrtolanError
 
@@ -22,7 +22,7 @@ WARM_UP_ROUNDS = 500
 CALLS = (1, 4, 16, 64)
 
 
-class Stub:
+class Stub(Runner):
     """A session that gives back what it gets."""
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:  # noqa: ARG002

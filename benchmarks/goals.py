@@ -134,6 +134,7 @@ GOALS: Sequence[Goal] = (
     times("transformer", IN_PROCESS, 0.97),
     times("identity-1mb", ECHO, 0.6),
     times("identity-1mb", PLAIN, 3),
+    times("identity-16mb-shm", IN_PROCESS, 0.95),
     at_most("idle-50", 1),
     tail_beside_echo("tiny-open-loop", "tiny-1", 1.5),
     at_most("tiny-beside-16mb", 5),

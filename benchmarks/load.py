@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = [
     "LoadFailed",
     "LoadGenerators",
     "LoadReport",
+    "SharedPlan",
     "parse_h2load",
     "parse_report",
 ]
@@ -61,6 +63,16 @@ class FlowPlan:
         for body in self.bodies:
             words += ["--body", str(body.path), str(body.answer_bytes)]
         return words
+
+
+@dataclass(frozen=True)
+class SharedPlan:
+    """Calls whose tensors are in shared memory. `inputs` and `right` are .npz files, of arrays by name."""
+
+    model: str
+    inputs: Path
+    right: Path
+    in_flight: int
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,13 @@ class LoadGenerators:
         command = [self._load, str(port), "--seconds", str(seconds), "--warm-up", str(warm_up_s)]
         for flow in flows:
             command += flow.words()
+        return parse_report(self._output(command, warm_up_s + seconds + _GRACE_S))
+
+    def shared(self, port: int, plan: SharedPlan, warm_up_s: float, seconds: float) -> LoadReport:
+        """Tensors in shared memory, from Python. Raises LoadFailed."""
+        command = [sys.executable, "-m", "benchmarks.shared_load", str(port)]
+        command += [plan.model, str(plan.inputs), str(plan.right), "--in-flight", str(plan.in_flight)]
+        command += ["--warm-up", str(warm_up_s), "--seconds", str(seconds)]
         return parse_report(self._output(command, warm_up_s + seconds + _GRACE_S))
 
     def h2load(self, port: int, flow: FlowPlan, requests: int) -> H2load:

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.calls import Answers, check_server
 from benchmarks.cases import MANY_MODELS, PEAK, Case, Flow
 from benchmarks.fleet import Fleet, InProcess, Running, started
-from benchmarks.load import Body, FlowPlan, LoadGenerators, LoadReport
+from benchmarks.load import Body, FlowPlan, LoadGenerators, LoadReport, SharedPlan
 from benchmarks.models import write_copies
 from benchmarks.results import Results, Round
 from benchmarks.samples import SAMPLES, Sample
@@ -50,6 +52,8 @@ class Bench:
         if server == IN_PROCESS:
             return self._without_server(case)
         with self.fleet.alone(server) as running:
+            if case.kind == "shared-memory":
+                return self._shared(case, running)
             return self._h2load(case, running) if case.kind == "h2load" else self._load(case, running)
 
     def _load(self, case: Case, running: Running) -> Round:
@@ -72,6 +76,17 @@ class Bench:
             raise Void(why)
         self._check(case.flows, running)
         return {"per_second": report.per_second}
+
+    def _shared(self, case: Case, running: Running) -> Round:
+        (flow,) = case.flows
+        (sample,) = SAMPLES[flow.samples]
+        inputs, right = self.folder / f"{sample.name}.shared.npz", self.folder / f"{sample.name}.shared.right.npz"
+        np.savez(inputs, **sample.inputs)  # type: ignore[arg-type]  # its own keywords come first
+        np.savez(right, y=self.right[sample.name])
+        before_s = running.process.cpu_s()
+        plan = SharedPlan(sample.model, inputs, right, flow.in_flight)
+        report = self.loads.shared(running.port, plan, self.warm_up_s, self.seconds * case.seconds_factor)
+        return figures(report, running.process.cpu_s() - before_s)
 
     def _without_server(self, case: Case) -> Round:
         if self.in_process is None:

@@ -51,7 +51,7 @@ def _ortolan(lane: str) -> Callable[[], Program]:
             del threads  # model.toml has them
             bounds = ("--max-in-flight", "16384", "--max-in-flight-size", "4GiB", "--max-message-size", "256MiB")
             addresses = ("--grpc-address", f"127.0.0.1:{port}", "--http-address", "127.0.0.1:0")
-            return (str(models), *addresses, lane, *bounds)
+            return (str(models), *addresses, lane, "--shared-memory", *bounds)
 
         return Program((sys.executable, "-c", _ENTRY, "serve"), arguments, os.environ)
 

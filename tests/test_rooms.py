@@ -14,6 +14,7 @@ LONGEST_FILE_LINES = 400
 LAYERS = (
     {"addresses", "errors", "units", "validation"},
     {"telemetry", "tensors"},
+    {"shared_memory"},
     {"allocation", "codec", "repository", "settings"},
     {"chains", "engine"},
     {"lifecycle"},

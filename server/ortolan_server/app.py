@@ -21,8 +21,10 @@ from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.metrics import Metrics
 from ortolan_server.services.reflection import HostFacts, ReflectionService
 from ortolan_server.services.repository import RepositoryService
+from ortolan_server.services.shared_memory import SharedMemoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import HTTP_OFF, Settings
+from ortolan_server.shared_memory import Regions, require_shared_memory
 from ortolan_server.transport.certificates import Certificate
 from ortolan_server.transport.health import Health
 from ortolan_server.transport.http import HttpServer
@@ -52,10 +54,14 @@ _PLAIN_HTTP = (
     "anyone who reaches this address can read the metrics, names of models among them: it is HTTP without TLS or "
     "authentication (--http-address 127.0.0.1:8002 keeps it on this machine)"
 )
+_SHARING = (
+    "whoever may call this server can read and overwrite the shared memory objects of its user on this machine, "
+    "given their names: with --shared-memory listen on a unix: address or on loopback"
+)
 
 
 class App:
-    """A server with its models. Building binds nothing and loads nothing."""
+    """A server with its models. Building binds nothing and loads nothing. Raises InvalidConfig."""
 
     def __init__(
         self, settings: Settings, repository: Repository, runtime_log: RuntimeLog, allocation: Allocation
@@ -64,11 +70,18 @@ class App:
         ours = version("ortolan")
         registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded)
         self.manager = ModelManager(repository, registry, allocation, drain_timeout_s=settings.drain_timeout_s)
-        metadata = MetadataService(self.manager, registry, version=ours, ready_when_empty=settings.ready_when_empty)
+        regions = _regions(settings)
+        metadata = MetadataService(
+            self.manager,
+            registry,
+            version=ours,
+            ready_when_empty=settings.ready_when_empty,
+            shared_memory=settings.shared_memory,
+        )
         self._lane = "fast" if settings.fast_lane and fast_lane_works() else "public"
         facts = HostFacts(ours, runtime_version, package, socket.gethostname(), datetime.now(UTC), self._lane)
         self._settings = settings
-        inference = InferenceService(self.manager, settings.default_deadline_s)
+        inference = InferenceService(self.manager, settings.default_deadline_s, regions)
         self._health = Health(self.manager, metadata, CallPool(_HEALTH_THREADS, "health"))
         self._server = GrpcServer(
             settings,
@@ -77,6 +90,7 @@ class App:
             metadata=metadata,
             repository=RepositoryService(self.manager, control_allowed=settings.control_allowed),
             statistics=StatisticsService(self.manager),
+            shared_memory=SharedMemoryService(regions),
             reflection=ReflectionService(self.manager, registry, settings, facts),
             fast_lane=self._lane == "fast",
         )
@@ -107,6 +121,8 @@ class App:
             log.warning("listening_beyond_loopback", address=address, text=missing)
         if not self._settings.is_http_loopback:
             log.warning("listening_beyond_loopback", address=self.http_address, text=_PLAIN_HTTP)
+        if self._settings.shared_memory and not self._settings.is_loopback:
+            log.warning("sharing_memory_beyond_loopback", address=address, text=_SHARING)
         log.info(
             "server_listening",
             address=address,
@@ -151,6 +167,14 @@ class App:
             self._http.stop()  # last: until then it tells that the server stops
         log.info("server_stopped", finished=finished)
         return finished
+
+
+def _regions(settings: Settings) -> Regions | None:
+    """None while shared memory is off. Raises InvalidConfig where there is none."""
+    if not settings.shared_memory:
+        return None
+    require_shared_memory()
+    return Regions(settings.shared_memory_bytes)
 
 
 def _log_change(version: ModelVersion) -> None:

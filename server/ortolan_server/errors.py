@@ -3,6 +3,8 @@
 OrtolanError
 ├── InvalidRequest         what came cannot be understood or does not fit the model
 ├── ModelNotFound          no such model, or no such version of it
+├── RegionNotFound         no region of shared memory has that name
+├── RegionExists           that name of a region is taken
 ├── ModelNotReady          known, but it does not serve now; the reason is in the text
 ├── LoadFailed             a load was asked for and ended without a serving version
 ├── InvalidConfig          settings or model.toml: the text names file, key and what is allowed
@@ -31,6 +33,8 @@ __all__ = [
     "NotSupported",
     "OrtolanError",
     "Overloaded",
+    "RegionExists",
+    "RegionNotFound",
     "ServerStopping",
     "Unauthenticated",
 ]
@@ -46,6 +50,14 @@ class InvalidRequest(OrtolanError):
 
 class ModelNotFound(OrtolanError):
     """No such model, or no such version of it."""
+
+
+class RegionNotFound(OrtolanError):
+    """No region of shared memory is registered under that name."""
+
+
+class RegionExists(OrtolanError):
+    """Other memory is registered under that name."""
 
 
 class ModelNotReady(OrtolanError):

@@ -11,13 +11,16 @@ from ortolan_server.errors import InvalidConfig
 from ortolan_server.units import parse_duration_s, parse_size_bytes
 from ortolan_server.validation import explain
 
-__all__ = ["CONTROL_OFF", "HTTP_OFF", "Settings"]
+__all__ = ["CONTROL_OFF", "HTTP_OFF", "SHARED_MEMORY_OFF", "Settings"]
 
 HTTP_OFF = "off"
 """A `Settings.http_address` that is none."""
 
 CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
 """What a caller is told while `Settings.control_allowed` is false."""
+
+SHARED_MEMORY_OFF = "shared memory is switched off on this server (ortolan serve --shared-memory)"
+"""What a caller is told while `Settings.shared_memory` is false."""
 
 _MAX_MESSAGE_BYTES = 2**31 - 1  # gRPC counts a message's bytes in an int32.
 _MAX_DURATION_S = 24 * 3600.0
@@ -126,6 +129,17 @@ class Settings(BaseModel):
         default=True,
         title="--fast-lane",
         description="Answer inferences from gRPC's completion queue directly, where a trial at start shows it works.",
+    )
+    shared_memory: bool = Field(
+        default=False,
+        title="--shared-memory",
+        description="Let callers of the same machine and user share memory with the server, for inputs and outputs.",
+    )
+    shared_memory_bytes: _Size = Field(
+        default=1 << 30,
+        ge=1,
+        title="--shared-memory-size",
+        description="Bytes of all regions of shared memory that callers have registered.",
     )
     allow_control: bool | None = Field(
         default=None,

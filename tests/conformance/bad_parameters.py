@@ -104,18 +104,24 @@ CLASSIFICATION = (
 
 SHARED_MEMORY = (
     BadRequest(
-        "an input in shared memory",
+        "an input in shared memory, of no size",
         infer(with_parameter("shared_memory_region", of="input", string_param="region")),
-        UNIMPLEMENTED,
-        "input 'INPUT0' names shared memory",
+        INVALID,
+        "input 'INPUT0' is in shared memory, but of no size",
     ),
     BadRequest(
-        "an output in shared memory",
+        "an output in shared memory, in no region",
         infer(with_parameter("shared_memory_byte_size", of="output", int64_param=64)),
-        UNIMPLEMENTED,
-        "output 'OUTPUT0' names shared memory",
+        INVALID,
+        "output 'OUTPUT0' names a place in shared memory, but no region",
     ),
-    BadRequest("shared memory status", call("SystemSharedMemoryStatus", b""), UNIMPLEMENTED, "Method not found"),
+    BadRequest(
+        "shared memory status while it is off",
+        call("SystemSharedMemoryStatus", b""),
+        "PERMISSION_DENIED",
+        r"shared memory is switched off on this server \(ortolan serve --shared-memory\)",
+    ),
+    BadRequest("CUDA shared memory status", call("CudaSharedMemoryStatus", b""), UNIMPLEMENTED, "is not implemented"),
 )
 
 MODELS = (

@@ -231,8 +231,9 @@ def load_of_an_unknown_model(client: Any) -> None:
         client.load_model("nobody")
 
 
-def shared_memory_is_not_there(client: Any) -> None:
-    with fails("StatusCode.UNIMPLEMENTED"):
+def shared_memory_is_off(client: Any) -> None:
+    expect("system_shared_memory" in client.get_server_metadata().extensions, False)
+    with fails("StatusCode.PERMISSION_DENIED", "ortolan serve --shared-memory"):
         client.get_system_shared_memory_status()
 
 
@@ -313,7 +314,7 @@ CALLS = tuple(
             request_timeout,
             unload_and_load,
             load_of_an_unknown_model,
-            shared_memory_is_not_there,
+            shared_memory_is_off,
             async_infer,
             async_infer_that_fails,
             async_infer_that_is_cancelled,

@@ -23,6 +23,8 @@ def test_defaults() -> None:
         "max_in_flight_bytes": 1 << 30,
         "max_streams": 256,
         "fast_lane": True,
+        "shared_memory": False,
+        "shared_memory_bytes": 1 << 30,
         "allow_control": None,
         "allow_degraded": False,
         "exit_on_broken": False,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ortolan_backends.contract import Backend
 from ortolan_backends.errors import UnservableModel
 from ortolan_backends.options import ProviderOptions
+from ortolan_backends.runtime.binding import Misfit, run_bound
 from ortolan_backends.runtime.failures import classify_open, classify_run, plain
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
@@ -82,6 +83,8 @@ class Session:
         self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)
         self._bfloat16_inputs = {tensor.name for tensor in self.inputs if tensor.onnx_type == _BFLOAT16}
         self._bfloat16_outputs = {tensor.name for tensor in self.outputs if tensor.onnx_type == _BFLOAT16}
+        types = {tensor.onnx_type for tensor in (*self.inputs, *self.outputs)}
+        self._binds = types.isdisjoint((_BFLOAT16, _STRING))
         if self._bfloat16_outputs and any(tensor.onnx_type == _STRING for tensor in (*self.inputs, *self.outputs)):
             raise UnservableModel(
                 "ONNX Runtime's Python cannot give BF16 outputs of a model with strings", stage="open"
@@ -127,6 +130,24 @@ class Session:
         except Exception as error:
             raise classify_run(error) from error
         return arrays
+
+    def run_into(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str], into: Sequence[Array], handle: RunHandle
+    ) -> list[Array]:
+        """As `run()`, with each output written to the array that `into` has for it, where that can be done.
+
+        `into` are C-contiguous, writable and of the outputs' dtypes. The arrays that come back are its own wherever the
+        output is in them, and others where it is not: where the model gives another shape or gives an input back, and
+        for models with BF16 or BYTES tensors.
+        """
+        if self._binds:
+            try:
+                return run_bound(self._session, feeds, outputs, into, handle.options)
+            except Misfit:
+                self._binds = False  # its declared shapes cannot be trusted: a second run each time would cost more
+            except Exception as error:
+                raise classify_run(error) from error
+        return self.run(feeds, outputs, handle)
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
         """`run()` for BF16 outputs, which `InferenceSession.run` cannot give."""

@@ -3,8 +3,8 @@
 isort:skip_file
 The Open Inference Protocol V2, as Triton's clients speak it.
 
-Names and numbers follow the wire; the words are ours. Numbers of the shared-memory, trace and
-logging extensions are not used here, so that those calls can be added without a break.
+Names and numbers follow the wire; the words are ours. Numbers of the trace and logging extensions
+are not used here, so that those calls can be added without a break.
 """
 
 from collections import abc as _abc
@@ -59,6 +59,18 @@ class GRPCInferenceServiceStub:
     """Loads or reloads a model."""
     RepositoryModelUnload: _grpc.UnaryUnaryMultiCallable[_inference_pb2.RepositoryModelUnloadRequest, _inference_pb2.RepositoryModelUnloadResponse]
     """Drains and unloads a model."""
+    SystemSharedMemoryStatus: _grpc.UnaryUnaryMultiCallable[_inference_pb2.SystemSharedMemoryStatusRequest, _inference_pb2.SystemSharedMemoryStatusResponse]
+    """Regions of system shared memory that are registered here."""
+    SystemSharedMemoryRegister: _grpc.UnaryUnaryMultiCallable[_inference_pb2.SystemSharedMemoryRegisterRequest, _inference_pb2.SystemSharedMemoryRegisterResponse]
+    """Registers a region of system shared memory, for inputs and outputs of inferences."""
+    SystemSharedMemoryUnregister: _grpc.UnaryUnaryMultiCallable[_inference_pb2.SystemSharedMemoryUnregisterRequest, _inference_pb2.SystemSharedMemoryUnregisterResponse]
+    """Forgets a region, or all. Its memory goes when the last inference that uses it ends."""
+    CudaSharedMemoryStatus: _grpc.UnaryUnaryMultiCallable[_inference_pb2.CudaSharedMemoryStatusRequest, _inference_pb2.CudaSharedMemoryStatusResponse]
+    """Regions of CUDA memory that are registered here. Not implemented."""
+    CudaSharedMemoryRegister: _grpc.UnaryUnaryMultiCallable[_inference_pb2.CudaSharedMemoryRegisterRequest, _inference_pb2.CudaSharedMemoryRegisterResponse]
+    """Registers a region of CUDA memory. Not implemented."""
+    CudaSharedMemoryUnregister: _grpc.UnaryUnaryMultiCallable[_inference_pb2.CudaSharedMemoryUnregisterRequest, _inference_pb2.CudaSharedMemoryUnregisterResponse]
+    """Forgets a region of CUDA memory, or all: there is none."""
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
@@ -87,6 +99,18 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Loads or reloads a model."""
     RepositoryModelUnload: _aio.UnaryUnaryMultiCallable[_inference_pb2.RepositoryModelUnloadRequest, _inference_pb2.RepositoryModelUnloadResponse]  # type: ignore[assignment]
     """Drains and unloads a model."""
+    SystemSharedMemoryStatus: _aio.UnaryUnaryMultiCallable[_inference_pb2.SystemSharedMemoryStatusRequest, _inference_pb2.SystemSharedMemoryStatusResponse]  # type: ignore[assignment]
+    """Regions of system shared memory that are registered here."""
+    SystemSharedMemoryRegister: _aio.UnaryUnaryMultiCallable[_inference_pb2.SystemSharedMemoryRegisterRequest, _inference_pb2.SystemSharedMemoryRegisterResponse]  # type: ignore[assignment]
+    """Registers a region of system shared memory, for inputs and outputs of inferences."""
+    SystemSharedMemoryUnregister: _aio.UnaryUnaryMultiCallable[_inference_pb2.SystemSharedMemoryUnregisterRequest, _inference_pb2.SystemSharedMemoryUnregisterResponse]  # type: ignore[assignment]
+    """Forgets a region, or all. Its memory goes when the last inference that uses it ends."""
+    CudaSharedMemoryStatus: _aio.UnaryUnaryMultiCallable[_inference_pb2.CudaSharedMemoryStatusRequest, _inference_pb2.CudaSharedMemoryStatusResponse]  # type: ignore[assignment]
+    """Regions of CUDA memory that are registered here. Not implemented."""
+    CudaSharedMemoryRegister: _aio.UnaryUnaryMultiCallable[_inference_pb2.CudaSharedMemoryRegisterRequest, _inference_pb2.CudaSharedMemoryRegisterResponse]  # type: ignore[assignment]
+    """Registers a region of CUDA memory. Not implemented."""
+    CudaSharedMemoryUnregister: _aio.UnaryUnaryMultiCallable[_inference_pb2.CudaSharedMemoryUnregisterRequest, _inference_pb2.CudaSharedMemoryUnregisterResponse]  # type: ignore[assignment]
+    """Forgets a region of CUDA memory, or all: there is none."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -184,5 +208,53 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.RepositoryModelUnloadResponse, _abc.Awaitable[_inference_pb2.RepositoryModelUnloadResponse]]:
         """Drains and unloads a model."""
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryStatus(
+        self,
+        request: _inference_pb2.SystemSharedMemoryStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.SystemSharedMemoryStatusResponse, _abc.Awaitable[_inference_pb2.SystemSharedMemoryStatusResponse]]:
+        """Regions of system shared memory that are registered here."""
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryRegister(
+        self,
+        request: _inference_pb2.SystemSharedMemoryRegisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.SystemSharedMemoryRegisterResponse, _abc.Awaitable[_inference_pb2.SystemSharedMemoryRegisterResponse]]:
+        """Registers a region of system shared memory, for inputs and outputs of inferences."""
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryUnregister(
+        self,
+        request: _inference_pb2.SystemSharedMemoryUnregisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.SystemSharedMemoryUnregisterResponse, _abc.Awaitable[_inference_pb2.SystemSharedMemoryUnregisterResponse]]:
+        """Forgets a region, or all. Its memory goes when the last inference that uses it ends."""
+
+    @_abc_1.abstractmethod
+    def CudaSharedMemoryStatus(
+        self,
+        request: _inference_pb2.CudaSharedMemoryStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.CudaSharedMemoryStatusResponse, _abc.Awaitable[_inference_pb2.CudaSharedMemoryStatusResponse]]:
+        """Regions of CUDA memory that are registered here. Not implemented."""
+
+    @_abc_1.abstractmethod
+    def CudaSharedMemoryRegister(
+        self,
+        request: _inference_pb2.CudaSharedMemoryRegisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.CudaSharedMemoryRegisterResponse, _abc.Awaitable[_inference_pb2.CudaSharedMemoryRegisterResponse]]:
+        """Registers a region of CUDA memory. Not implemented."""
+
+    @_abc_1.abstractmethod
+    def CudaSharedMemoryUnregister(
+        self,
+        request: _inference_pb2.CudaSharedMemoryUnregisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.CudaSharedMemoryUnregisterResponse, _abc.Awaitable[_inference_pb2.CudaSharedMemoryUnregisterResponse]]:
+        """Forgets a region of CUDA memory, or all: there is none."""
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: GRPCInferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

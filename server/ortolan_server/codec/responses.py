@@ -16,7 +16,7 @@ from ortolan_server.codec.varints import varint
 from ortolan_server.errors import Overloaded
 from ortolan_server.tensors import DATATYPES, Array, OutputHeader, encode_raw
 
-__all__ = ["stream_answer", "stream_error", "write_response"]
+__all__ = ["check_output_bytes", "stream_answer", "stream_error", "write_response"]
 
 # Tags: the field's number and 2, for a length that follows, as in `number << 3 | 2`.
 _ID = b"\x1a"
@@ -56,7 +56,7 @@ def write_response(
         if tag is None:
             encoded = encode_raw(array)
             size_bytes += len(encoded)
-            _check_size(size_bytes)
+            check_output_bytes(size_bytes)
             parts += (_RAW, varint(len(encoded)), encoded)
         elif array.flags.c_contiguous:
             parts += (tag, array)
@@ -96,11 +96,12 @@ def _head(
         size_bytes = math.prod(shape) * dtype.itemsize
         tags.append(_RAW + varint(size_bytes))
         tagged_bytes += size_bytes
-    _check_size(tagged_bytes)
+    check_output_bytes(tagged_bytes)
     return _Head(message.SerializeToString(), tuple(tags), tagged_bytes)
 
 
-def _check_size(size_bytes: int) -> None:
+def check_output_bytes(size_bytes: int) -> None:
+    """Raises Overloaded for tensors that no message can carry together."""
     if size_bytes > _MOST_OUTPUT_BYTES:
         raise Overloaded(
             f"the outputs have {size_bytes} bytes together, and a gRPC message carries at most {_MOST_OUTPUT_BYTES}: "

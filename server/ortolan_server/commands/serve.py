@@ -54,6 +54,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     max_in_flight_size: Annotated[str, _flag("max_in_flight_bytes")] = "1GiB",
     max_streams: Annotated[int, _flag("max_streams")] = _DEFAULTS.max_streams,
     fast_lane: Annotated[bool, _flag("fast_lane", "--fast-lane/--public-lane")] = _DEFAULTS.fast_lane,
+    shared_memory: Annotated[bool, _flag("shared_memory")] = _DEFAULTS.shared_memory,
+    shared_memory_size: Annotated[str, _flag("shared_memory_bytes")] = "1GiB",
     allow_control: Annotated[
         bool | None, _flag("allow_control", "--allow-control/--deny-control")
     ] = _DEFAULTS.allow_control,
@@ -91,6 +93,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "max_in_flight_bytes": max_in_flight_size,
         "max_streams": max_streams,
         "fast_lane": fast_lane,
+        "shared_memory": shared_memory,
+        "shared_memory_bytes": shared_memory_size,
         "allow_control": allow_control,
         "allow_degraded": allow_degraded,
         "exit_on_broken": exit_on_broken,

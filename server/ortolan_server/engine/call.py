@@ -31,6 +31,9 @@ class InferenceCall:
     bucket: Hashable = None
     """The same for calls that may run as one batch: it tells shapes without the batch dimension, datatypes and outputs
     apart. None: joined with no other."""
+    into: Sequence[Array] | None = None
+    """Where the outputs are to be written, in their order: of their dtypes, and of the shapes that they will have as
+    far as can be known. Only for a call without a bucket: a batch has its outputs in one piece."""
 
 
 class Timings(NamedTuple):

@@ -18,6 +18,13 @@ class Runner(Protocol):
         """Arrays in the order of `outputs`. Raises a subclass of `ortolan_backends.errors.RunFailed`."""
         ...
 
+    def run_into(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str], into: Sequence[Array], handle: RunHandle
+    ) -> list[Array]:
+        """As `run()`. An output is written to its array of `into` where that can be done, and this comes back then."""
+        del into  # those that come by this definition can write nowhere
+        return self.run(feeds, outputs, handle)
+
 
 class Ran(NamedTuple):
     """What a run gave, and how long it took."""
@@ -33,7 +40,10 @@ def run_calls(runner: Runner, calls: Sequence[InferenceCall], handle: RunHandle)
     first = calls[0]
     started_s = time.monotonic()
     if len(calls) == 1:
-        arrays = runner.run(first.feeds, first.outputs, handle)
+        if first.into is None:
+            arrays = runner.run(first.feeds, first.outputs, handle)
+        else:
+            arrays = runner.run_into(first.feeds, first.outputs, first.into, handle)
         return Ran([arrays], 0.0, time.monotonic() - started_s)
     feeds = join(calls)
     joined_s = time.monotonic()

@@ -8,13 +8,16 @@ from typing import Protocol
 import structlog
 
 from ortolan.inference.inference_pb2 import ModelInferRequest
-from ortolan_server.codec import InferRequest, write_response
+from ortolan_server.codec import InferRequest, write_placed_response, write_response
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Pump, Reply, Ticket
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import InternalError, InvalidRequest, ModelNotFound, OrtolanError
 from ortolan_server.services.classification import classify
-from ortolan_server.services.parameters import check_input_parameters, classification_count, requested_timeout_s
+from ortolan_server.services.parameters import input_place, output_wishes, requested_timeout_s
 from ortolan_server.services.rejections import Rejections
+from ortolan_server.services.shared_inputs import find_span, shared_inputs
+from ortolan_server.services.shared_outputs import SharedOutputs
+from ortolan_server.shared_memory import Place, Regions, Span
 from ortolan_server.tensors import (
     InputPlan,
     OutputHeader,
@@ -76,10 +79,14 @@ class ModelLookup(Protocol):
 class InferenceService:
     """Inference on messages. Threads may share it."""
 
-    def __init__(self, lookup: ModelLookup, default_deadline_s: float) -> None:
-        """`default_deadline_s` is how long a call may take whose caller does not say; `math.inf`: for ever."""
+    def __init__(self, lookup: ModelLookup, default_deadline_s: float, regions: Regions | None = None) -> None:
+        """`default_deadline_s` is how long a call may take whose caller does not say; `math.inf`: for ever.
+
+        Without `regions` shared memory is switched off.
+        """
         self._lookup = lookup
         self._default_deadline_s = default_deadline_s
+        self._regions = regions
         self.rejections = Rejections()
         """Requests that came to no engine. Transports add those that they refuse themselves."""
 
@@ -112,17 +119,22 @@ class InferenceService:
         parameters, requested = request.parameters, request.outputs  # each access makes an object
         if parameters:
             deadline_s = min(deadline_s, started_s + requested_timeout_s(parameters))
-        outputs = _requested_outputs(requested, signature) if requested else signature.all_outputs
-        plan, feeds = _inputs(wire, signature)
+        outputs, places = _requested_outputs(requested, signature) if requested else (signature.all_outputs, None)
+        plan, feeds, spans = _inputs(wire, signature, self._regions)
+        shared = into = None
+        if places is not None:
+            shared = SharedOutputs(outputs, [place and find_span(self._regions, place) for place in places])
+            into = shared.bound(signature, plan, spans)
         call = InferenceCall(
             feeds,
             outputs.names,
             deadline_s,
             plan.rows,
             time.monotonic() - started_s,
-            None if plan.bucket is None else (plan.bucket, outputs.names),
+            None if plan.bucket is None or into is not None else (plan.bucket, outputs.names),
+            into,
         )
-        return target.submit(call, _Answer(target, request.id, outputs, started_s, done), pump)
+        return target.submit(call, _Answer(target, request.id, outputs, started_s, done, shared, into), pump)
 
 
 class _Ended:
@@ -140,16 +152,26 @@ _ENDED = _Ended()
 class _Answer:
     """The engine's reply to one request."""
 
-    __slots__ = ("_done", "_outputs", "_request_id", "_started_s", "_target")
+    __slots__ = ("_done", "_into", "_outputs", "_request_id", "_shared", "_started_s", "_target")
 
-    def __init__(
-        self, target: InferenceTarget, request_id: str, outputs: OutputPlan, started_s: float, done: Done
+    def __init__(  # noqa: PLR0913 - all that an answer depends on
+        self,
+        target: InferenceTarget,
+        request_id: str,
+        outputs: OutputPlan,
+        started_s: float,
+        done: Done,
+        shared: SharedOutputs | None,
+        into: Sequence[Array] | None,
     ) -> None:
+        """`shared`: outputs go to shared memory, `into` which the run has written already what it could."""
         self._target = target
         self._request_id = request_id
         self._outputs = outputs
         self._started_s = started_s
         self._done = done
+        self._shared = shared
+        self._into = into
 
     def __call__(self, outcome: InferenceResult | OrtolanError) -> None:
         if isinstance(outcome, OrtolanError):
@@ -170,13 +192,17 @@ class _Answer:
         return error
 
     def _response(self, result: InferenceResult) -> bytes:
-        """Raises Overloaded for outputs that no message can carry."""
+        """Raises Overloaded for outputs that no message can carry, InvalidRequest for one that is over its place."""
         started_s = time.monotonic()
         target = self._target
         headers, arrays = self._outputs.headers, result.arrays
         if self._outputs.class_counts:
             headers, arrays = _classified(self._outputs, arrays, batched=target.signature.has_batch_axis)
-        response = write_response(target.model, target.version, self._request_id, headers, arrays)
+        if self._shared is None:
+            response = write_response(target.model, target.version, self._request_id, headers, arrays)
+        else:
+            places = self._shared.deliver(arrays, self._into)
+            response = write_placed_response(target.model, target.version, self._request_id, headers, arrays, places)
         now_s = time.monotonic()
         target.statistics.record_success(
             batch_rows=result.batch_rows, encode_s=now_s - started_s, total_s=now_s - self._started_s
@@ -197,35 +223,45 @@ def _classified(
 
 def _requested_outputs(
     requested: Iterable[ModelInferRequest.InferRequestedOutputTensor], signature: Signature
-) -> OutputPlan:
+) -> tuple[OutputPlan, Sequence[Place | None] | None]:
+    """And where they are to go, when shared memory is among it."""
+    places: list[Place | None] = []
     class_counts: dict[str, int] = {}
     headers: list[OutputHeader] = []
     for wanted in requested:
         spec = signature.output(wanted.name)
         if spec.name in class_counts:
             raise InvalidRequest(f"output {quoted(spec.name)} is requested more than once")
-        class_count = classification_count(spec.name, wanted.parameters)
+        class_count, place = output_wishes(spec.name, wanted.parameters)
         if class_count and spec.datatype == "BYTES":
             raise InvalidRequest(f"output {quoted(spec.name)} is BYTES; classification wants numbers")
         class_counts[spec.name] = class_count
         headers.append(OutputHeader(spec.name, spec.datatype))
+        places.append(place)
     counts = tuple(class_counts.values()) if any(class_counts.values()) else ()
-    return OutputPlan(tuple(class_counts), tuple(headers), counts)
+    return OutputPlan(tuple(class_counts), tuple(headers), counts), places if any(places) else None
 
 
-def _inputs(wire: InferRequest, signature: Signature) -> tuple[InputPlan, dict[str, Array]]:
+def _inputs(
+    wire: InferRequest, signature: Signature, regions: Regions | None
+) -> tuple[InputPlan, dict[str, Array], Iterable[Span]]:
+    """And the spans of inputs in shared memory."""
     request, raw = wire
     # Each access to a repeated field makes objects: once is enough, and a slice is its quickest copy.
     tensors = request.inputs[:]
     plan = signature.plan(tuple([(tensor.name, tensor.datatype, tuple(tensor.shape[:])) for tensor in tensors]))
+    spans: dict[str, Span] = {}
     for tensor in tensors:
-        if tensor.parameters:
-            check_input_parameters(tensor.name, tensor.parameters)
+        if tensor.parameters and (place := input_place(tensor.name, tensor.parameters)):
+            spans[tensor.name] = find_span(regions, place)
+    if spans:
+        return plan, shared_inputs(plan, tensors, raw, spans), spans.values()
     if not raw:
-        return plan, {
+        feeds = {
             header.name: decode_contents(header, tensor.contents)
             for header, tensor in zip(plan.headers, tensors, strict=True)
         }
+        return plan, feeds, ()
     for tensor in tensors:
         if tensor.HasField("contents"):
             raise InvalidRequest(
@@ -233,4 +269,4 @@ def _inputs(wire: InferRequest, signature: Signature) -> tuple[InputPlan, dict[s
             )
     if len(raw) != len(tensors):
         raise InvalidRequest(f"raw_input_contents has {len(raw)} entries; wanted {len(tensors)}, one for each input")
-    return plan, decode_inputs(plan, raw)
+    return plan, decode_inputs(plan, raw), ()

@@ -25,16 +25,26 @@ EXTENSIONS = (
     "parameters",
     "statistics",
 )
+SHARED_MEMORY = "system_shared_memory"
 
 
 class MetadataService:
     """Request message in, response message out, or a domain error."""
 
-    def __init__(self, manager: ModelManager, registry: Registry, *, version: str, ready_when_empty: bool) -> None:
+    def __init__(
+        self,
+        manager: ModelManager,
+        registry: Registry,
+        *,
+        version: str,
+        ready_when_empty: bool,
+        shared_memory: bool = False,
+    ) -> None:
         self._manager = manager
         self._registry = registry
         self._version = version
         self._ready_when_empty = ready_when_empty
+        self._extensions = (*EXTENSIONS, SHARED_MEMORY) if shared_memory else EXTENSIONS
 
     @property
     def ready(self) -> bool:
@@ -56,7 +66,7 @@ class MetadataService:
         return pb.ModelReadyResponse(ready=ready)
 
     def server_metadata(self, _request: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=self._version, extensions=EXTENSIONS)
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=self._version, extensions=self._extensions)
 
     def model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
         version = self._manager.known(request.name, request.version)

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping
 
 from ortolan.inference.inference_pb2 import InferParameter
-from ortolan_server.errors import InvalidRequest, NotSupported
+from ortolan_server.errors import InvalidRequest
+from ortolan_server.shared_memory import Place
 from ortolan_server.tensors.wording import quoted
 
-__all__ = ["check_input_parameters", "classification_count", "requested_timeout_s"]
+__all__ = ["input_place", "output_wishes", "requested_timeout_s"]
 
 Parameters = Mapping[str, InferParameter]
 
@@ -23,10 +24,19 @@ _REQUEST_TYPES: Mapping[str, tuple[str, ...]] = {
     "timeout": (*_INTEGERS, "string_param"),
     "triton_enable_empty_final_response": ("bool_param",),
 }
-_OUTPUT_TYPES: Mapping[str, tuple[str, ...]] = {"binary_data": ("bool_param",), "classification": _INTEGERS}
-_INPUT_TYPES: Mapping[str, tuple[str, ...]] = {"binary_data": ("bool_param",), "binary_data_size": _INTEGERS}
+_REGION, _BYTE_SIZE, _OFFSET = "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"
+_PLACE_TYPES: Mapping[str, tuple[str, ...]] = {_REGION: ("string_param",), _BYTE_SIZE: _INTEGERS, _OFFSET: _INTEGERS}
+_OUTPUT_TYPES: Mapping[str, tuple[str, ...]] = {
+    "binary_data": ("bool_param",),
+    "classification": _INTEGERS,
+    **_PLACE_TYPES,
+}
+_INPUT_TYPES: Mapping[str, tuple[str, ...]] = {
+    "binary_data": ("bool_param",),
+    "binary_data_size": _INTEGERS,
+    **_PLACE_TYPES,
+}
 _RESERVED = "triton_"
-_SHARED_MEMORY = "shared_memory_"
 _MAX_DIGITS = 19
 
 
@@ -45,20 +55,29 @@ def requested_timeout_s(parameters: Parameters) -> float:
     return math.inf if timeout is None else _timeout_s(timeout)
 
 
-def check_input_parameters(name: str, parameters: Parameters) -> None:
-    """Raises NotSupported for an input in shared memory, InvalidRequest for a wrong type."""
-    if parameters:
-        _check(f"input {quoted(name)}", parameters, _INPUT_TYPES)
+def input_place(name: str, parameters: Parameters) -> Place | None:
+    """Where in shared memory input `name` is; None: in the message. Raises InvalidRequest for what makes no sense."""
+    owner = f"input {quoted(name)}"
+    _check(owner, parameters, _INPUT_TYPES)
+    return _place(owner, parameters)
 
 
-def classification_count(name: str, parameters: Parameters) -> int:
-    """How many classes the caller wants of output `name`; 0: the tensor itself.
+def output_wishes(name: str, parameters: Parameters) -> tuple[int, Place | None]:
+    """How many classes the caller wants of output `name`, 0: the tensor itself; and where, None: in the message.
 
-    Raises NotSupported for an output in shared memory, InvalidRequest for what is no count.
+    Raises InvalidRequest for what makes no sense.
     """
     if not parameters:
-        return 0
-    _check(f"output {quoted(name)}", parameters, _OUTPUT_TYPES)
+        return 0, None
+    owner = f"output {quoted(name)}"
+    _check(owner, parameters, _OUTPUT_TYPES)
+    count, place = _classification_count(name, parameters), _place(owner, parameters)
+    if count and place:
+        raise InvalidRequest(f"{owner} asks for classification and names shared memory; wanted one or the other")
+    return count, place
+
+
+def _classification_count(name: str, parameters: Parameters) -> int:
     classification = parameters.get("classification")
     if classification is None:
         return 0
@@ -70,13 +89,27 @@ def classification_count(name: str, parameters: Parameters) -> int:
 
 def _check(owner: str, parameters: Parameters, types: Mapping[str, tuple[str, ...]]) -> None:
     for key, value in parameters.items():
-        if key.startswith(_SHARED_MEMORY):
-            raise NotSupported(f"{owner} names shared memory ({quoted(key)}), which this server does not use")
         wanted = types.get(key)
         kind = value.WhichOneof("parameter_choice")
         if wanted is not None and kind not in wanted:
             came = kind or "nothing"
             raise InvalidRequest(f"parameter {quoted(key)} of {owner} is {came}; wanted {' or '.join(wanted)}")
+
+
+def _place(owner: str, parameters: Parameters) -> Place | None:
+    region, size, offset = (parameters.get(key) for key in (_REGION, _BYTE_SIZE, _OFFSET))
+    if region is None:
+        if size is None and offset is None:
+            return None
+        raise InvalidRequest(f"{owner} names a place in shared memory, but no region; wanted {_REGION!r}")
+    if size is None:
+        raise InvalidRequest(f"{owner} is in shared memory, but of no size; wanted {_BYTE_SIZE!r}")
+    place = Place(region.string_param, _integer(size), 0 if offset is None else _integer(offset))
+    if place.byte_size < 0 or place.offset < 0:
+        raise InvalidRequest(
+            f"{owner} has {place.byte_size} bytes at offset {place.offset} of shared memory; wanted at least 0"
+        )
+    return place
 
 
 def _timeout_s(timeout: InferParameter) -> float:

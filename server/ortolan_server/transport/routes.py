@@ -13,6 +13,7 @@ from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.reflection import ReflectionService
 from ortolan_server.services.rejections import Rejections
 from ortolan_server.services.repository import RepositoryService
+from ortolan_server.services.shared_memory import SharedMemoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.transport.messages import MessageReader
 from ortolan_server.transport.pools import CallPool
@@ -27,6 +28,7 @@ __all__ = [
     "Router",
     "cold_handlers",
     "serialize",
+    "shared_memory_handlers",
     "slow_handlers",
 ]
 
@@ -100,6 +102,24 @@ def cold_handlers(
         **{f"/{INFERENCE}/{method}": handler for method, handler in inference.items()},
         **{f"/{REFLECTION}/{method}": handler for method, handler in providers.items()},
     }
+
+
+def shared_memory_handlers(service: SharedMemoryService, max_message_bytes: int) -> dict[str, Handler]:
+    """Short unary calls too, by path."""
+    pb = inference_pb2
+
+    def cold(behaviour: Callable[[M], Message], request: type[M]) -> Handler:
+        return _unary(behaviour, MessageReader(request, max_message_bytes), None)
+
+    handlers = {
+        "SystemSharedMemoryStatus": cold(service.status, pb.SystemSharedMemoryStatusRequest),
+        "SystemSharedMemoryRegister": cold(service.register, pb.SystemSharedMemoryRegisterRequest),
+        "SystemSharedMemoryUnregister": cold(service.unregister, pb.SystemSharedMemoryUnregisterRequest),
+        "CudaSharedMemoryStatus": cold(service.cuda_status, pb.CudaSharedMemoryStatusRequest),
+        "CudaSharedMemoryRegister": cold(service.cuda_register, pb.CudaSharedMemoryRegisterRequest),
+        "CudaSharedMemoryUnregister": cold(service.cuda_unregister, pb.CudaSharedMemoryUnregisterRequest),
+    }
+    return {f"/{INFERENCE}/{method}": handler for method, handler in handlers.items()}
 
 
 def slow_handlers(

@@ -15,6 +15,7 @@ from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.metrics import ServerOccupancy
 from ortolan_server.services.reflection import ReflectionService
 from ortolan_server.services.repository import RepositoryService
+from ortolan_server.services.shared_memory import SharedMemoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import Settings
 from ortolan_server.telemetry.access import AccessLog
@@ -33,6 +34,7 @@ from ortolan_server.transport.routes import (
     Router,
     cold_handlers,
     serialize,
+    shared_memory_handlers,
     slow_handlers,
 )
 from ortolan_server.transport.tls import ServerCertificates
@@ -80,6 +82,7 @@ class GrpcServer:
         metadata: MetadataService,
         repository: RepositoryService,
         statistics: StatisticsService,
+        shared_memory: SharedMemoryService,
         reflection: ReflectionService,
         *,
         fast_lane: bool,
@@ -99,6 +102,7 @@ class GrpcServer:
         slow = slow_handlers(repository, reflection, self._slow, limit)
         handlers = {
             **cold_handlers(metadata, repository, statistics, reflection, limit),
+            **shared_memory_handlers(shared_memory, limit),
             **self._hot_handlers(UnaryInfer(inference, self._calls, budget, limit)),
             **looking_up,
             **slow,

@@ -25,6 +25,8 @@ STATUS: dict[type[errors.OrtolanError], grpc.StatusCode] = {
     errors.NotSupported: grpc.StatusCode.UNIMPLEMENTED,
     # Not UNAVAILABLE: KServe's client retries that at once, which adds to the load.
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RegionExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.RegionNotFound: grpc.StatusCode.NOT_FOUND,
     errors.ServerStopping: grpc.StatusCode.UNAVAILABLE,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
 }

@@ -11,12 +11,13 @@ import numpy as np
 from ortolan_backends.errors import RunCancelled, RunFailed
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult
+from ortolan_server.engine.runs import Runner
 from tests.server.engine.runners import WAIT_S
 
 __all__ = ["BatchRunner", "HandPump", "answer_of", "batch_call"]
 
 
-class BatchRunner:
+class BatchRunner(Runner):
     """Rows are numbers: of row n comes row 10 n. A run fails with a row of `bad` in it; the first waits for `go`."""
 
     def __init__(self, bad: Collection[int] = (), error: type[Exception] = RunFailed, *, held: bool = False) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 from ortolan_backends.errors import RunCancelled
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult
+from ortolan_server.engine.runs import Runner
 from ortolan_server.errors import OrtolanError
 
 WAIT_S = 30.0
 """Longer than anything here takes: reached only when something is broken."""
 
 
-class FakeRunner:
+class FakeRunner(Runner):
     """Answers number n with 10 n, fails on the numbers in `errors`, holds those in `held` until `release()`.
 
     As a session does it ends a held run when its handle is terminated; one in `stubborn` it does not.

@@ -156,7 +156,7 @@ def test_a_device_that_fails_fails_for_all_and_is_told_once(make_engine: MakeEng
     assert [line["event"] for line in logs] == ["device_failed"]
 
 
-class Summing:
+class Summing(Runner):
     """Its outputs are not made of its callers' rows."""
 
     def __init__(self) -> None:
@@ -228,7 +228,7 @@ def test_statistics_count_a_batch_once(make_engine: MakeEngine) -> None:
     assert {outcome.batch_rows for outcome in outcomes if isinstance(outcome, InferenceResult)} == {6}
 
 
-class Quick:
+class Quick(Runner):
     """A run that takes no time: whatever it is fed."""
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:

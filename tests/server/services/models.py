@@ -8,7 +8,7 @@ import numpy as np
 from ortolan_backends.errors import RunCancelled
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, Pump, Reply, Ticket
-from ortolan_server.engine.engine import Engine
+from ortolan_server.engine.engine import Engine, Runner
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import InvalidRequest, ModelNotFound, ModelNotReady, OrtolanError
 from ortolan_server.services.inference import InferenceTarget
@@ -20,7 +20,7 @@ WAIT_S = 30.0
 """Longer than anything here takes: reached only when something is broken."""
 
 
-class Target:
+class Target(Runner):
     """A served version whose session is the function `compute`."""
 
     def __init__(self, model: str, signature: Signature, compute: Compute) -> None:

@@ -22,7 +22,7 @@ from ortolan_server.errors import (
     InvalidRequest,
     ModelNotFound,
     ModelNotReady,
-    NotSupported,
+    NotAllowed,
     OrtolanError,
 )
 from ortolan_server.services.inference import InferenceService
@@ -182,7 +182,10 @@ def with_changes(*, raw: Sequence[bytes] | None = None, **input0: object) -> Mod
 
 
 DATA = b"\0" * 64
-SHARED = {"shared_memory_region": InferParameter(string_param="r")}
+SHARED = {
+    "shared_memory_region": InferParameter(string_param="r"),
+    "shared_memory_byte_size": InferParameter(int64_param=64),
+}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,11 @@ SHARED = {"shared_memory_region": InferParameter(string_param="r")}
         (with_changes(datatype="FP32"), InvalidRequest, "input 'INPUT0' has datatype FP32; wanted INT32"),
         (with_changes(shape=[16]), InvalidRequest, "input 'INPUT0' has shape [16] of rank 1; wanted [1,16] of rank 2"),
         (with_changes(shape=[2**62, 4]), InvalidRequest, "more bytes than can be counted"),
-        (with_changes(parameters=SHARED), NotSupported, "input 'INPUT0' names shared memory"),
+        (
+            with_changes(parameters=SHARED),
+            NotAllowed,
+            "shared memory is switched off on this server (ortolan serve --shared-memory)",
+        ),
         (with_changes(raw=[DATA]), InvalidRequest, "raw_input_contents has 1 entries; wanted 2, one for each input"),
         (with_changes(raw=[DATA] * 3), InvalidRequest, "raw_input_contents has 3 entries; wanted 2"),
         (with_changes(raw=[DATA, b""]), InvalidRequest, "input 'INPUT1' has 0 bytes of data; wanted 64"),
@@ -217,8 +224,8 @@ SHARED = {"shared_memory_region": InferParameter(string_param="r")}
         ),
         (
             simple_request(outputs=[Wanted(name="OUTPUT1", parameters=SHARED)]),
-            NotSupported,
-            "output 'OUTPUT1' names shared memory",
+            NotAllowed,
+            "shared memory is switched off on this server (ortolan serve --shared-memory)",
         ),
         (
             simple_request(parameters={"triton_magic": InferParameter(bool_param=True)}),

@@ -3,8 +3,9 @@ import math
 import pytest
 
 from ortolan.inference.inference_pb2 import InferParameter
-from ortolan_server.errors import InvalidRequest, NotSupported
-from ortolan_server.services.parameters import check_input_parameters, classification_count, requested_timeout_s
+from ortolan_server.errors import InvalidRequest
+from ortolan_server.services.parameters import input_place, output_wishes, requested_timeout_s
+from ortolan_server.shared_memory import Place
 
 INT = InferParameter(int64_param=7)
 UINT = InferParameter(uint64_param=7)
@@ -79,22 +80,56 @@ def test_parameters_that_are_refused(key: str, value: InferParameter, text: str)
     assert len(str(caught.value)) < 200
 
 
-@pytest.mark.parametrize("key", ["shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"])
-def test_shared_memory_is_not_supported(key: str) -> None:
-    with pytest.raises(NotSupported, match=f"input 'x' names shared memory \\('{key}'\\)"):
-        check_input_parameters("x", {key: INT})
-    with pytest.raises(NotSupported, match=f"output 'y' names shared memory \\('{key}'\\)"):
-        classification_count("y", {key: INT})
+REGION, SIZE, OFFSET = "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "place"),
+    [
+        ({REGION: TEXT, SIZE: INT}, Place("seven", 7)),
+        ({REGION: TEXT, SIZE: UINT, OFFSET: INT}, Place("seven", 7, 7)),
+        ({REGION: TEXT, SIZE: InferParameter(int64_param=0)}, Place("seven", 0)),
+    ],
+)
+def test_shared_memory(parameters: dict[str, InferParameter], place: Place) -> None:
+    assert input_place("x", parameters) == place
+    assert output_wishes("y", parameters) == (0, place)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({SIZE: INT}, "names a place in shared memory, but no region; wanted 'shared_memory_region'"),
+        ({OFFSET: INT}, "names a place in shared memory, but no region"),
+        ({REGION: TEXT}, "is in shared memory, but of no size; wanted 'shared_memory_byte_size'"),
+        ({REGION: INT, SIZE: INT}, "is int64_param; wanted string_param"),
+        ({REGION: TEXT, SIZE: TEXT}, "is string_param; wanted int64_param or uint64_param"),
+        ({REGION: TEXT, SIZE: InferParameter(int64_param=-1)}, "has -1 bytes at offset 0 of shared memory"),
+        ({REGION: TEXT, SIZE: INT, OFFSET: InferParameter(int64_param=-8)}, "has 7 bytes at offset -8"),
+    ],
+)
+def test_shared_memory_that_is_no_place(parameters: dict[str, InferParameter], text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        input_place("x", parameters)
+    assert text in str(caught.value)
+    with pytest.raises(InvalidRequest) as caught:
+        output_wishes("y", parameters)
+    assert text in str(caught.value)
+
+
+def test_classification_in_shared_memory() -> None:
+    with pytest.raises(InvalidRequest, match="output 'y' asks for classification and names shared memory"):
+        output_wishes("y", {REGION: TEXT, SIZE: INT, "classification": INT})
 
 
 def test_http_parameters_of_tensors_change_nothing() -> None:
-    check_input_parameters("x", {"binary_data": BOOL, "binary_data_size": INT})
-    assert classification_count("y", {"binary_data": BOOL}) == 0
+    assert input_place("x", {"binary_data": BOOL, "binary_data_size": INT}) is None
+    assert output_wishes("y", {"binary_data": BOOL}) == (0, None)
 
 
 @pytest.mark.parametrize("value", [INT, UINT])
 def test_classification(value: InferParameter) -> None:
-    assert classification_count("y", {"classification": value}) == 7
+    assert output_wishes("y", {"classification": value}) == (7, None)
 
 
 @pytest.mark.parametrize(
@@ -108,5 +143,5 @@ def test_classification(value: InferParameter) -> None:
 )
 def test_classification_that_is_no_count(value: InferParameter, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        classification_count("y", {"classification": value})
+        output_wishes("y", {"classification": value})
     assert text in str(caught.value)
