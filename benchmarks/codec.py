@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from ortolan.inference.inference_pb2 import ModelInferRequest, ModelInferResponse
 from ortolan_server.codec import read_request, requests, write_response
-from ortolan_server.engine.call import InferenceCall, InferenceResult, Pump, Reply, Timings
+from ortolan_server.engine.call import InferenceCall, InferenceResult, Pump, Reply
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.tensors import Signature, TensorSpec, decode_inputs
@@ -98,7 +98,7 @@ def ways(size: int) -> Mapping[str, Way]:
     aligned, misaligned = request(array, 0), request(array, 1)
     target = Target()
     service = InferenceService(Lookup(target), math.inf)
-    result = InferenceResult((array,), Timings(0.0, 0.0, 0.0), 1)
+    result = InferenceResult((array,), 1)
 
     def to_call() -> None:
         service.infer(read_request(misaligned), math.inf, lambda _outcome, _statistics=None: None)
@@ -132,7 +132,7 @@ def read(data: bytes, cut_bytes: int) -> NDArray[Any]:
     """The tensor as an array, with messages cut from another size on."""
     served, requests.CUT_BYTES = requests.CUT_BYTES, cut_bytes
     try:
-        message, raw = read_request(data)
+        message, raw, _ = read_request(data)
     finally:
         requests.CUT_BYTES = served
     (tensor,) = message.inputs

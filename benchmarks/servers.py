@@ -14,7 +14,7 @@ __all__ = ["ECHO", "IN_PROCESS", "OURS", "PLAIN", "PUBLIC", "SERVERS", "Program"
 
 OURS, PUBLIC, IN_PROCESS, ECHO, PLAIN = "ortolan", "ortolan-public", "in-process", "echo", "plain-aio"
 
-_ENTRY = "from ortolan_client._entry import main; main()"
+_ENTRY = "from ortolan_server.entry import main; main()"
 _LARGEST_MESSAGE = str(2**28)
 
 

@@ -15,7 +15,7 @@ __all__ = ["RunningServer", "running_server"]
 START_LIMIT_S = 90.0
 STOP_LIMIT_S = 40.0
 LOADED = "models_loaded"
-ENTRY = "from ortolan_client._entry import main; main()"
+ENTRY = "from ortolan_server.entry import main; main()"
 
 
 class RunningServer:

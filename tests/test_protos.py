@@ -95,7 +95,7 @@ def test_enums_equal_tritons(triton: Any) -> None:
 def test_methods_equal_tritons(triton: Any) -> None:
     ours = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     theirs = triton.services_by_name["GRPCInferenceService"].methods_by_name
-    assert len(ours.methods) == 12
+    assert len(ours.methods) == 18
     for method in ours.methods:
         assert method.input_type.full_name == theirs[method.name].input_type.full_name
         assert method.output_type.full_name == theirs[method.name].output_type.full_name

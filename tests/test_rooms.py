@@ -22,6 +22,7 @@ LAYERS = (
     {"bench", "transport"},
     {"app"},
     {"commands"},
+    {"entry"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
@@ -35,7 +36,7 @@ HOME = {
     "logging": {"ortolan_server.telemetry"},
     "ortolan_backends": {"ortolan_backends", "ortolan_server"},
     "ortolan_client": {"ortolan_client", "ortolan_server.commands"},
-    "ortolan_server": {"ortolan_server", "ortolan_client._entry"},
+    "ortolan_server": {"ortolan_server"},
 }
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from ortolan.inference.inference_pb2 import ModelInferRequest
+from ortolan_server.codec.heads import Head, Heads
 from ortolan_server.codec.varints import read_varint
 from ortolan_server.errors import InvalidRequest
 
@@ -34,6 +35,8 @@ class InferRequest(NamedTuple):
     """Whether its `raw_input_contents` are filled is the codec's business: `raw` has them."""
     raw: Sequence[bytes | memoryview]
     """The entries of `raw_input_contents`. Views hold the whole message."""
+    head: Head | None = None
+    """Other requests have the same one, and so the same message; None: its message is its own."""
 
 
 def read_request(data: bytes) -> InferRequest:
@@ -42,8 +45,24 @@ def read_request(data: bytes) -> InferRequest:
         rest, raw = _cut(data)
         if raw:
             return InferRequest(_parse(b"".join(rest)), raw)
+    head = _heads.find(data)
+    if head is not None:
+        return InferRequest(head.message, (data[head.start :],), head)
     message = _parse(data)
-    return InferRequest(message, message.raw_input_contents[:])
+    entries = message.raw_input_contents[:]
+    head = _remembered(data, message) if len(entries) == 1 and not message.id else None
+    return InferRequest(message, entries, head)
+
+
+_heads = Heads()
+
+
+def _remembered(data: bytes, message: ModelInferRequest) -> Head | None:
+    """Requests with ids of their own are left out: hardly two of them are alike."""
+    rest, raw = _cut(data)
+    if len(raw) != 1 or rest[-1]:
+        return None  # something stands behind the tensor
+    return _heads.add(data, len(data) - len(raw[0]), message)
 
 
 def _parse(data: bytes) -> ModelInferRequest:

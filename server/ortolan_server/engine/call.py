@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ortolan_server.errors import OrtolanError
 
-__all__ = ["Array", "InferenceCall", "InferenceResult", "Pump", "Reply", "Ticket", "Timings"]
+__all__ = ["Array", "InferenceCall", "InferenceResult", "Pump", "Reply", "Ticket"]
 
 Array = NDArray[np.generic]
 
@@ -36,24 +36,12 @@ class InferenceCall:
     far as can be known. Only for a call without a bucket: a batch has its outputs in one piece."""
 
 
-class Timings(NamedTuple):
-    """Where a call's time went, in seconds."""
-
-    queue_s: float
-    """From its arrival until its batch was taken from the queue."""
-    batch_s: float
-    """Joining the inputs of its batch, and splitting the outputs; 0 for a call that ran alone."""
-    run_s: float
-    """The session's run, of the whole batch."""
-
-
 @dataclass(slots=True)  # not frozen, see above
 class InferenceResult:
     """What came of a call."""
 
     arrays: Sequence[Array]
     """In the order of `InferenceCall.outputs`. Views of the whole batch's arrays."""
-    timings: Timings
     batch_rows: int
     """Rows of the run it was part of: its own, and those of the calls it was joined with."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from ortolan_backends.errors import DeviceFailure, RunCancelled
-from ortolan_server.engine.call import InferenceCall, InferenceResult, Pump, Reply, Ticket, Timings
+from ortolan_server.engine.call import InferenceCall, InferenceResult, Pump, Reply, Ticket
 from ortolan_server.engine.entry import Batch, Entry, State
 from ortolan_server.engine.failures import answer_to
 from ortolan_server.engine.joining import NotSplittable, size_bytes
@@ -236,8 +236,7 @@ class Engine:
             inline=inline,
         )
         for entry, arrays in zip(ended, parts, strict=True):
-            timings = Timings(started_s - entry.arrived_s, batch_s, run_s)
-            self._reply(entry, InferenceResult(arrays, timings, rows))
+            self._reply(entry, InferenceResult(arrays, rows))
         self._answered(len(ended))
 
     def _run_failed(self, batch: Batch, error: Exception, *, inline: bool) -> None:

@@ -59,8 +59,9 @@ class Entry:
         """The same for those that may be joined with it."""
         self.expected_s: float
         """Its share of the time that the queue will take, as far as known."""
-        self.batch: Batch
-        """From when it runs."""
+        self.batch: Batch | None = None
+        """While it runs. No longer: they refer to each other, and all that a call holds would wait for the garbage
+        collector."""
 
     def cancel(self) -> None:
         self._cancel(self)

@@ -189,6 +189,7 @@ class Schedule:
         self._busy -= batch.holds_slot
         ended = []
         for entry in batch.entries:
+            entry.batch = None
             if entry.state is State.RUNNING:
                 entry.state = State.ENDED
                 ended.append(entry)
@@ -200,7 +201,7 @@ class Schedule:
             self._waiting.remove((entry,))
             entry.state = State.ENDED
             return True
-        return entry.state is State.RUNNING and entry.batch.leave(entry, cause)
+        return entry.batch is not None and entry.batch.leave(entry, cause)
 
     def stop(self, cause: OrtolanError) -> list[Entry]:
         """Stops all runs, and empties the queue. Returns the calls that are to be answered now."""

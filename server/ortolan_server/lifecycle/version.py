@@ -53,6 +53,8 @@ class ModelVersion:
         """Provider (short name) and rung of the session that `statistics` is of, also once it is gone."""
         self._signature: Signature | None = None
         self._engine: Engine | None = None
+        self._taking: Engine | None = None
+        """The engine, while the version serves."""
         # A worker whose device failed and an unload may want the next state at once.
         self._turn = threading.RLock()
         self._changed = changed
@@ -138,8 +140,8 @@ class ModelVersion:
 
     def submit(self, call: InferenceCall, reply: Reply, pump: Pump | None = None) -> Ticket:
         """Hands a call to the engine. Raises ModelNotReady when there is none to take it."""
-        engine = self._engine
-        if engine is None or not self.serves:
+        engine = self._taking
+        if engine is None:
             raise self.not_ready()
         return engine.submit(call, reply, pump)
 
@@ -178,6 +180,7 @@ class ModelVersion:
 
     def _advance(self, state: State, reason: str = "") -> None:
         self.state = advance(self.state, state)
+        self._taking = self._engine if state.serves else None
         self.reason = reason
         self._changed(self)
 

@@ -2,29 +2,24 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
 
-from ortolan.inference.inference_pb2 import ModelInferRequest
 from ortolan_server.codec import InferRequest, write_placed_response, write_response
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Pump, Reply, Ticket
 from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import InternalError, InvalidRequest, ModelNotFound, OrtolanError
+from ortolan_server.errors import InternalError, ModelNotFound, OrtolanError
 from ortolan_server.services.classification import classify
-from ortolan_server.services.parameters import input_place, output_wishes, requested_timeout_s
+from ortolan_server.services.reading import read
 from ortolan_server.services.rejections import Rejections
-from ortolan_server.services.shared_inputs import find_span, shared_inputs
 from ortolan_server.services.shared_outputs import SharedOutputs
-from ortolan_server.shared_memory import Place, Regions, Span
+from ortolan_server.shared_memory import Regions
 from ortolan_server.tensors import (
-    InputPlan,
     OutputHeader,
     OutputPlan,
     Signature,
-    decode_contents,
-    decode_inputs,
 )
 from ortolan_server.tensors.wording import quoted
 
@@ -113,27 +108,13 @@ class InferenceService:
     def _submit(self, wire: InferRequest, started_s: float, deadline_s: float, done: Done, pump: Pump | None) -> Ticket:
         request = wire.message
         target = self._lookup.find(request.model_name, request.model_version)
-        signature = target.signature
+        (_, plan, outputs, timeout_s, bucket), feeds, shared, into = read(wire, target.signature, self._regions)
         if deadline_s == math.inf:
             deadline_s = started_s + self._default_deadline_s
-        parameters, requested = request.parameters, request.outputs  # each access makes an object
-        if parameters:
-            deadline_s = min(deadline_s, started_s + requested_timeout_s(parameters))
-        outputs, places = _requested_outputs(requested, signature) if requested else (signature.all_outputs, None)
-        plan, feeds, spans = _inputs(wire, signature, self._regions)
-        shared = into = None
-        if places is not None:
-            shared = SharedOutputs(outputs, [place and find_span(self._regions, place) for place in places])
-            into = shared.bound(signature, plan, spans)
-        call = InferenceCall(
-            feeds,
-            outputs.names,
-            deadline_s,
-            plan.rows,
-            time.monotonic() - started_s,
-            None if plan.bucket is None or into is not None else (plan.bucket, outputs.names),
-            into,
-        )
+        if timeout_s != math.inf:
+            deadline_s = min(deadline_s, started_s + timeout_s)
+        decode_s = time.monotonic() - started_s
+        call = InferenceCall(feeds, outputs.names, deadline_s, plan.rows, decode_s, bucket, into)
         return target.submit(call, _Answer(target, request.id, outputs, started_s, done, shared, into), pump)
 
 
@@ -219,54 +200,3 @@ def _classified(
         headers.append(OutputHeader(header.name, "BYTES") if class_count else header)
         texts.append(classify(array, header.datatype, class_count, batched=batched) if class_count else array)
     return tuple(headers), texts
-
-
-def _requested_outputs(
-    requested: Iterable[ModelInferRequest.InferRequestedOutputTensor], signature: Signature
-) -> tuple[OutputPlan, Sequence[Place | None] | None]:
-    """And where they are to go, when shared memory is among it."""
-    places: list[Place | None] = []
-    class_counts: dict[str, int] = {}
-    headers: list[OutputHeader] = []
-    for wanted in requested:
-        spec = signature.output(wanted.name)
-        if spec.name in class_counts:
-            raise InvalidRequest(f"output {quoted(spec.name)} is requested more than once")
-        class_count, place = output_wishes(spec.name, wanted.parameters)
-        if class_count and spec.datatype == "BYTES":
-            raise InvalidRequest(f"output {quoted(spec.name)} is BYTES; classification wants numbers")
-        class_counts[spec.name] = class_count
-        headers.append(OutputHeader(spec.name, spec.datatype))
-        places.append(place)
-    counts = tuple(class_counts.values()) if any(class_counts.values()) else ()
-    return OutputPlan(tuple(class_counts), tuple(headers), counts), places if any(places) else None
-
-
-def _inputs(
-    wire: InferRequest, signature: Signature, regions: Regions | None
-) -> tuple[InputPlan, dict[str, Array], Iterable[Span]]:
-    """And the spans of inputs in shared memory."""
-    request, raw = wire
-    # Each access to a repeated field makes objects: once is enough, and a slice is its quickest copy.
-    tensors = request.inputs[:]
-    plan = signature.plan(tuple([(tensor.name, tensor.datatype, tuple(tensor.shape[:])) for tensor in tensors]))
-    spans: dict[str, Span] = {}
-    for tensor in tensors:
-        if tensor.parameters and (place := input_place(tensor.name, tensor.parameters)):
-            spans[tensor.name] = find_span(regions, place)
-    if spans:
-        return plan, shared_inputs(plan, tensors, raw, spans), spans.values()
-    if not raw:
-        feeds = {
-            header.name: decode_contents(header, tensor.contents)
-            for header, tensor in zip(plan.headers, tensors, strict=True)
-        }
-        return plan, feeds, ()
-    for tensor in tensors:
-        if tensor.HasField("contents"):
-            raise InvalidRequest(
-                f"input {quoted(tensor.name)} has contents beside raw_input_contents; wanted one or the other"
-            )
-    if len(raw) != len(tensors):
-        raise InvalidRequest(f"raw_input_contents has {len(raw)} entries; wanted {len(tensors)}, one for each input")
-    return plan, decode_inputs(plan, raw), ()

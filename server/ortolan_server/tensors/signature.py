@@ -1,8 +1,9 @@
 """What a model takes and gives, and whether the tensors of a request fit it."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol, Self
 
 from ortolan_server.errors import InvalidRequest, LoadFailed
@@ -70,6 +71,8 @@ class Signature:
     _inputs: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
     _outputs: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
     _plans: dict[Headers, InputPlan] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _buckets: dict[Hashable, int] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _numbers: Iterator[int] = field(init=False, repr=False, compare=False, default_factory=count)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_batch_axis", _have_batch_axis(self.inputs, self.outputs))
@@ -119,6 +122,21 @@ class Signature:
             self._plans.clear()
         self._plans[named] = plan
         return plan
+
+    def bucket(self, plan: InputPlan, outputs: OutputPlan) -> int | None:
+        """The same number for requests that can run as one batch; None: this one joins no other.
+
+        Threads may share it: two numbers for the same requests cost a batch, and nothing else.
+        """
+        if plan.bucket is None:
+            return None
+        key = (plan.bucket, outputs.names)
+        number = self._buckets.get(key)
+        if number is None:
+            if len(self._buckets) >= _MAX_PLANS:
+                self._buckets.clear()
+            number = self._buckets[key] = next(self._numbers)
+        return number
 
     def check(self, headers: Sequence[TensorHeader]) -> None:
         """Holds the inputs of one request against the model, without looking at their data.

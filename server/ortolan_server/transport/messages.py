@@ -25,7 +25,8 @@ class MessageReader(Generic[M]):
 
     def __call__(self, data: bytes) -> M:
         """Raises InvalidRequest for what is no such message, Overloaded for one that is too large."""
-        _check_size(len(data), self._max_bytes)
+        if len(data) > self._max_bytes:
+            raise _too_large(len(data), self._max_bytes)
         try:
             return self._kind.FromString(data)
         except DecodeError as error:
@@ -39,13 +40,13 @@ class InferRequestReader:
         self._max_bytes = max_bytes
 
     def __call__(self, data: bytes) -> InferRequest:
-        _check_size(len(data), self._max_bytes)
+        if len(data) > self._max_bytes:
+            raise _too_large(len(data), self._max_bytes)
         return read_request(data)
 
 
-def _check_size(size: int, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise Overloaded(
-            f"the message is larger than max: {size} vs. {max_bytes} bytes; "
-            "the server's limit is set by ortolan serve --max-message-size"
-        )
+def _too_large(size: int, max_bytes: int) -> Overloaded:
+    return Overloaded(
+        f"the message is larger than max: {size} vs. {max_bytes} bytes; "
+        "the server's limit is set by ortolan serve --max-message-size"
+    )

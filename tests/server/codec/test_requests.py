@@ -30,7 +30,7 @@ def check(data: bytes) -> None:
         with pytest.raises(InvalidRequest, match=r"^the request is not a inference\.ModelInferRequest message$"):
             read_request(data)
         return
-    message, raw = read_request(data)
+    message, raw, _ = read_request(data)
     assert [bytes(entry) for entry in raw] == list(expected.raw_input_contents)
     for each in (message, expected):
         each.ClearField("raw_input_contents")
@@ -39,7 +39,7 @@ def check(data: bytes) -> None:
 
 
 def was_cut(data: bytes) -> bool:
-    message, raw = read_request(data)
+    message, raw, _ = read_request(data)
     return bool(raw) and isinstance(raw[0], memoryview) and not message.raw_input_contents
 
 
@@ -204,7 +204,7 @@ def test_many_small_entries(fields: int) -> None:
 def test_tensors_of_large_messages_stay_where_they_are() -> None:
     request = ModelInferRequest(model_name="m", id="7", raw_input_contents=[LARGE, b"abcd"])
     data = request.SerializeToString()
-    message, raw = read_request(data)
+    message, raw, _ = read_request(data)
     assert all(isinstance(entry, memoryview) and entry.obj is data for entry in raw)
     assert (message.model_name, message.id, len(message.raw_input_contents)) == ("m", "7", 0)
 

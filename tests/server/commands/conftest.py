@@ -33,7 +33,7 @@ def script() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `ortolan` in a process of its own, after `before` (Python code) and with `path` first on sys.path."""
 
     def run(*arguments: str, before: str = "", path: str = "") -> subprocess.CompletedProcess[str]:
-        code = f"{before}\nfrom ortolan_client._entry import main\nmain()"
+        code = f"{before}\nfrom ortolan_server.entry import main\nmain()"
         paths = [path, os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "COLUMNS": "80", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         return subprocess.run(

@@ -156,7 +156,7 @@ def test_matplotlib_is_not_imported_without_a_plot(script: Script) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc, to see child processes")
 def test_ctrl_c_ends_it_and_its_processes_quietly(model: Path) -> None:
     ours, theirs = os.openpty()
-    command = [sys.executable, "-c", "from ortolan_client._entry import main; main()"]
+    command = [sys.executable, "-c", "from ortolan_server.entry import main; main()"]
     process = subprocess.Popen(
         [*command, "bench", str(model), "--chain", "cpu", "--rounds", "1000"],
         stdout=subprocess.PIPE,

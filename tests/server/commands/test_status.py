@@ -109,7 +109,7 @@ def test_what_is_no_address(ortolan: Ortolan) -> None:
 @pytest.fixture
 def watching(canned: CannedServer, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     canned.summaries.append(READY_SUMMARY)
-    code = "from ortolan_client._entry import main; main()"
+    code = "from ortolan_server.entry import main; main()"
     command = [sys.executable, "-c", code, "status", canned.address, "--watch", *request.param]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         yield process

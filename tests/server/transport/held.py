@@ -13,6 +13,7 @@ from ortolan_server.codec import InferRequest
 from ortolan_server.engine.call import Pump
 from ortolan_server.errors import CallCancelled
 from ortolan_server.services.inference import Done, InferenceService
+from ortolan_server.services.rejections import Rejections
 from ortolan_server.transport.inference import StreamInfer
 from ortolan_server.transport.lane.pump import LanePump
 from ortolan_server.transport.lane.shared import LaneShared
@@ -65,6 +66,7 @@ class HeldService:
 
     def __init__(self, on_asked: Callable[[Asked], None] = lambda _asked: None) -> None:
         self.asked: list[Asked] = []
+        self.rejections = Rejections()
         self.most = 0
         self.on_asked = on_asked
         self._unanswered = 0

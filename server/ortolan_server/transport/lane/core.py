@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MethodType
 from typing import Any, Protocol
 
@@ -71,7 +71,9 @@ class Pump(Protocol):
     """Work that was put off until no event is ready."""
 
     @property
-    def due(self) -> bool: ...
+    def work(self) -> Collection[object]:
+        """Empty: nothing is due."""
+        ...
 
     def run(self) -> None:
         """Does all of it, on the loop's thread."""
@@ -277,7 +279,7 @@ class Lane:
         """
         core = self._core
         pump = self._pump
-        event = core.completion_queue.poll(0.0 if pump.due else time.time() + _LOOK_S)
+        event = core.completion_queue.poll(0.0 if pump.work else time.time() + _LOOK_S)
         tag = event.tag
         if type(tag) is MethodType:
             return self._operated(tag, event)
@@ -288,7 +290,7 @@ class Lane:
         if event.completion_type != _TIMED_OUT:
             going_on: bool = _server._process_event_and_continue(core, event)  # noqa: SLF001
             return going_on
-        if pump.due:
+        if pump.work:
             pump.run()
         elif core.server_deallocated:
             _server._begin_shutdown_once(core)  # noqa: SLF001

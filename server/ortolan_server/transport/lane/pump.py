@@ -9,16 +9,14 @@ class LanePump:
     """Work put off until all that has arrived is read: so it forms batches by itself, and nobody waits for a timer."""
 
     def __init__(self) -> None:
-        self._work: list[Callable[[], None]] = []
-
-    @property
-    def due(self) -> bool:
-        return bool(self._work)
+        self.work: list[Callable[[], None]] = []
+        """What is due, in its order."""
 
     def put(self, work: Callable[[], None]) -> None:
-        self._work.append(work)
+        self.work.append(work)
 
     def run(self) -> None:
-        work, self._work = self._work, []
+        """Does what is due; what comes of it meanwhile is for the next time."""
+        work, self.work = self.work, []
         for each in work:
             each()

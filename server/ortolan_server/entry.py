@@ -15,6 +15,12 @@ ortolan: the command line is not installed. Pick one:
 """
 _CLI_PACKAGES = {"rich", "typer"}
 _USAGE = 2
+# With gRPC's event engine other threads read the sockets, and have to wake the one that answers for each call. Its core
+# decides as it is imported. docs/decisions/0007-the-fast-lane.md has what this is worth.
+_READ_WHERE_EVENTS_ARE_ASKED_FOR = (
+    "GRPC_EXPERIMENTS",
+    "-event_engine_listener,-event_engine_for_all_other_endpoints,-event_engine_callback_cq",
+)
 
 
 def main() -> None:
@@ -23,6 +29,8 @@ def main() -> None:
         # In a container. The kernel keeps from the first process what it does not handle: a SIGTERM while the imports
         # last would be lost, and the container killed at the end of its time.
         signal.signal(signal.SIGTERM, _end)
+    if sys.argv[1:2] == ["serve"]:
+        os.environ.setdefault(*_READ_WHERE_EVENTS_ARE_ASKED_FOR)  # whoever set it knows why
     try:
         from ortolan_server.commands import app  # noqa: PLC0415 (missing in the base install)
     except ModuleNotFoundError as error:
