@@ -219,6 +219,7 @@ CASES: Mapping[str, Case] = {
             (OURS, PUBLIC, IN_PROCESS),
             (Flow("16mb", in_flight=2),),
             kind="shared-memory",
+            cores="shared",
             seconds_factor=2,
         ),
         Case(

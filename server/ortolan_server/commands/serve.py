@@ -1,9 +1,7 @@
 """`ortolan serve`: load a repository and answer until told to stop."""
 
-import gc
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +15,7 @@ from ortolan_server.allocation import Allocation
 from ortolan_server.app import App
 from ortolan_server.commands._console import BROKEN, FAILURE, complain
 from ortolan_server.commands._stop import Stop
+from ortolan_server.commands._tuning import settle, tune
 from ortolan_server.commands._what_to_try import say_what_to_try
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import Repository
@@ -27,12 +26,6 @@ __all__ = ["serve"]
 
 _DEFAULTS = Settings()
 _LOOK_S = 1.0
-# Small calls wait for the interpreter when a thread with long Python work holds it; Python's own 5 ms is
-# made for throughput.
-_SWITCH_INTERVAL_S = 5e-4
-# Calls in flight are thousands of young objects that end by themselves: Python's own 700 make it look for garbage among
-# them many times a second.
-_NEW_OBJECTS = 20_000
 
 
 def _flag(field: str, *names: str) -> object:
@@ -110,19 +103,13 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         settings = Settings.parse(values)
     except InvalidConfig as error:
         raise typer.BadParameter(str(error).removeprefix("settings: ")) from error
-    _tune()
+    tune()
     try:
         status = _run_logged(path, settings, log_level)
     except (InvalidConfig, BackendError) as error:
         complain(str(error))
         raise typer.Exit(FAILURE) from error
     raise typer.Exit(status)
-
-
-def _tune() -> None:
-    """What is the process's own to choose; docs/decisions/0007-the-fast-lane.md has what each is worth."""
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _run_logged(path: Path, settings: Settings, log_level: str) -> int:
@@ -160,9 +147,7 @@ def _load(app: App, address: str, stop: Stop, settings: Settings, broken: list[s
     except Exception:  # noqa: BLE001 - the process ends of it
         structlog.get_logger().exception("loading_crashed")
         os._exit(FAILURE)  # a server with some of its models, and nobody told, would be worse
-    # Half a million objects that stay: to look through them again and again would hold all calls for tens of ms.
-    gc.collect()
-    gc.freeze()
+    settle()
     if settings.exit_on_broken and (models := app.manager.broken):
         structlog.get_logger().error("contract_broken", models=models)
         broken += models

@@ -15,7 +15,7 @@ from ortolan_server.transport.status import domain_error, status_of
 
 __all__ = ["LARGE_BYTES", "UnaryLane", "refuse"]
 
-LARGE_BYTES = 256 * 1024
+LARGE_BYTES = 2 * 2**20
 """Decoding and encoding more than this takes longer than a tiny call may wait."""
 
 
