@@ -1,4 +1,4 @@
-"""What a serving process chooses for the whole of itself. docs/decisions/0007-the-fast-lane.md has what each is worth."""
+"""What a serving process chooses for the whole of itself; docs/decisions/0007-the-fast-lane.md has what it is worth."""
 
 import ctypes
 import gc

@@ -1,5 +1,9 @@
 """Calls that run together, through the whole engine."""
 
+import gc
+import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -263,3 +267,32 @@ def test_short_runs_are_made_on_the_pump(make_engine: MakeEngine) -> None:
     pump.run()
     check(calls, replies)
     assert statistics.snapshot().inline_execution_count >= 1
+
+
+@pytest.mark.parametrize("on_pump", [True, False])
+def test_answered_calls_need_no_garbage_collector(make_engine: MakeEngine, *, on_pump: bool) -> None:
+    """All that a call holds, its connection too, would else stay until the collector comes, and hold up the others."""
+    engine = make_engine(BatchRunner())
+    engine.start()
+    pump = HandPump()
+    gc.collect()
+    gc.disable()
+    try:
+        held = []
+        for round_number in range(20):
+            calls = [batch_call(round_number * 4 + number) for number in range(4)]
+            held += [weakref.ref(next(iter(call.feeds.values()))) for call in calls]
+            replies = [Replies() for _ in calls]
+            for call, reply in zip(calls, replies, strict=True):
+                engine.submit(call, reply, pump if on_pump else None)
+            pump.run()
+            check(calls, replies)
+        del call, reply, calls, replies
+        assert engine.drain(WAIT_S)
+        # A worker lets the last run go when it is about to wait for the next.
+        deadline_s = time.monotonic() + WAIT_S
+        while any(ref() is not None for ref in held) and time.monotonic() < deadline_s:
+            threading.Event().wait(0.001)
+        assert [ref for ref in held if ref() is not None] == []
+    finally:
+        gc.enable()

@@ -1,6 +1,7 @@
 """What a loop on gRPC's completion queue can do to a whole server, and what keeps it from that."""
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -101,8 +102,13 @@ def fault(self):
 LanePump.run = fault
 """
 TELL = """
-import atexit, sys
-atexit.register(lambda: print("interval", sys.getswitchinterval(), flush=True))
+import atexit, gc, os, sys
+def tell():
+    print("interval", sys.getswitchinterval())
+    print("collects after", gc.get_threshold()[0])
+    print("stays", gc.get_freeze_count())
+    print("experiments", os.environ["GRPC_EXPERIMENTS"], flush=True)
+atexit.register(tell)
 """
 
 
@@ -117,11 +123,25 @@ def test_dead_loop_ends_the_process_and_says_so(repository: Path) -> None:
         assert "a fault of the loop" in str(server.wait_for("lane_died")["exception"])
 
 
-def test_threads_at_work_must_let_go_of_the_interpreter_soon(repository: Path) -> None:
+def told(server: RunningServer) -> dict[str, str]:
+    assert server.stop() == 0
+    words = (line.strip().rpartition(" ") for line in server.output)
+    return {name: value for name, _, value in words}
+
+
+def test_the_process_is_tuned(repository: Path) -> None:
+    """Threads at work let go of the interpreter soon, and what stays is not looked through for garbage."""
     with running_server(repository / "add_one", before=TELL) as server:
-        assert server.stop() == 0
-        (line,) = (line for line in server.output if line.startswith("interval"))
-        assert float(line.split()[1]) < 1e-3
+        seen = told(server)
+    assert float(seen["interval"]) < 1e-3
+    assert int(seen["collects after"]) >= 10_000
+    assert int(seen["stays"]) > 10_000
+    assert "-event_engine_listener" in seen["experiments"]
+
+
+def test_who_chose_how_grpc_reads_is_left_alone(repository: Path) -> None:
+    with running_server(repository / "add_one", before=TELL, env={**os.environ, "GRPC_EXPERIMENTS": "-"}) as server:
+        assert told(server)["experiments"] == "-"
 
 
 def thread_count(server: RunningServer) -> int:
