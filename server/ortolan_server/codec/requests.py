@@ -16,7 +16,7 @@ from ortolan_server.codec.heads import Head, Heads
 from ortolan_server.codec.varints import read_varint
 from ortolan_server.errors import InvalidRequest
 
-__all__ = ["CUT_BYTES", "InferRequest", "read_request"]
+__all__ = ["CUT_BYTES", "InferRequest", "read_request", "reads_quickly"]
 
 CUT_BYTES = 64 * 1024
 """Messages of at least this size are cut: docs/decisions/0006-codec.md has both ways around it."""
@@ -26,6 +26,7 @@ _RAW = 0x3A
 _TAGS = frozenset(range(0x0A, _RAW + 1, 8))
 # A loop in Python over more of them would take longer than the parser.
 _MOST_FIELDS = 1024
+_SHORT_BYTES = 4096
 
 
 class InferRequest(NamedTuple):
@@ -52,6 +53,13 @@ def read_request(data: bytes) -> InferRequest:
     entries = message.raw_input_contents[:]
     head = _remembered(data, message) if len(entries) == 1 and not message.id else None
     return InferRequest(message, entries, head)
+
+
+def reads_quickly(data: bytes) -> bool:
+    """Whether reading a large message takes next to no time: tensors are taken out as they are, and little is left."""
+    rest, raw = _cut(data)
+    head = b"".join(rest)
+    return bool(raw) and len(head) <= _SHORT_BYTES and b"BYTES" not in head
 
 
 _heads = Heads()

@@ -10,8 +10,8 @@ from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import CallCancelled, OrtolanError, Overloaded, ServerStopping
 from ortolan_server.transport.lane.core import CoreCall
 from ortolan_server.transport.lane.pump import LanePump
-from ortolan_server.transport.lane.shared import LaneShared
-from ortolan_server.transport.lane.unary import LARGE_BYTES, refuse
+from ortolan_server.transport.lane.shared import LaneShared, goes_aside
+from ortolan_server.transport.lane.unary import refuse
 from ortolan_server.transport.messages import InferRequestReader
 from ortolan_server.transport.slots import STREAM_WINDOW, Slot, wants_real_status
 from ortolan_server.transport.status import domain_error
@@ -56,7 +56,7 @@ class StreamLane:
             stream.end(None)
             return
         slot = stream.reserve()
-        if len(data) > LARGE_BYTES:
+        if goes_aside(data):
             self._aside.submit(self._submit, call, data, slot, None)
         else:
             self._submit(call, data, slot, self._pump)

@@ -8,16 +8,12 @@ from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import OrtolanError, Overloaded
 from ortolan_server.transport.lane.core import CoreCall
 from ortolan_server.transport.lane.pump import LanePump
-from ortolan_server.transport.lane.shared import LaneShared
+from ortolan_server.transport.lane.shared import LaneShared, goes_aside
 from ortolan_server.transport.messages import InferRequestReader
 from ortolan_server.transport.pools import ByteBudget
 from ortolan_server.transport.status import domain_error, status_of
 
-__all__ = ["LARGE_BYTES", "UnaryLane", "refuse"]
-
-LARGE_BYTES = 2 * 2**20
-"""Decoding and encoding more than this takes longer than a tiny call may wait."""
-
+__all__ = ["UnaryLane", "refuse"]
 
 _Sending = tuple[Statistics, float]
 """Who is to know when an answer has left, and since when it is on its way."""
@@ -51,7 +47,7 @@ class UnaryLane:
     def received(self, call: CoreCall, data: bytes | None) -> None:
         if data is None:
             call.finish(grpc.StatusCode.UNIMPLEMENTED.value[0], "ModelInfer requires exactly one request message")
-        elif len(data) > LARGE_BYTES:
+        elif goes_aside(data):
             self._aside.submit(self._infer, call, data, None)
         else:
             self._infer(call, data, self._pump)

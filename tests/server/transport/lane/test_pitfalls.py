@@ -18,8 +18,8 @@ from ortolan_client import Client, HealthStatus, OrtolanClientError
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.transport.lane.core import CoreCall
 from ortolan_server.transport.lane.pump import LanePump
-from ortolan_server.transport.lane.shared import LaneShared
-from ortolan_server.transport.lane.unary import LARGE_BYTES, UnaryLane
+from ortolan_server.transport.lane.shared import LARGE_BYTES, LaneShared, goes_aside
+from ortolan_server.transport.lane.unary import UnaryLane
 from ortolan_server.transport.pools import ByteBudget
 from tests.server.transport.held import Asked, HeldService, response, stream_server
 from tests.server.transport.lane.serving import LIMIT_S, lane_server, method
@@ -66,6 +66,32 @@ def test_large_messages_keep_no_small_one_waiting() -> None:
         assert not any(each.done() for each in large)
         goes_on.set()
         assert {pb.ModelInferResponse.FromString(each.result()).id for each in large} == {"large"}
+
+
+def large_message(size_bytes: int, datatype: str = "FP32", *, raw: bool = True) -> bytes:
+    request = pb.ModelInferRequest(model_name="m")
+    tensor = request.inputs.add(name="x", datatype=datatype, shape=[1, size_bytes // 4])
+    if raw:
+        request.raw_input_contents.append(bytes(size_bytes))
+    else:
+        tensor.contents.fp32_contents.extend([1.0] * (size_bytes // 4))
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("data", "aside"),
+    [
+        pytest.param(large_message(4 << 10, "BYTES"), False, id="small"),
+        pytest.param(large_message(1 << 20), False, id="taken out as it is"),
+        pytest.param(large_message(1 << 20, "BYTES"), True, id="texts, read one by one"),
+        pytest.param(large_message(1 << 20, raw=False), True, id="typed contents"),
+        pytest.param(large_message(1 << 20, raw=False) + large_message(4), True, id="typed contents beside a tensor"),
+        pytest.param(large_message(3 << 20), True, id="may have to be copied"),
+        pytest.param(bytes(1 << 20), True, id="no message"),
+    ],
+)
+def test_what_takes_long_to_read_goes_aside(data: bytes, *, aside: bool) -> None:
+    assert goes_aside(data) is aside
 
 
 def calls_alive() -> int:
