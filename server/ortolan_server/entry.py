@@ -16,7 +16,8 @@ ortolan: the command line is not installed. Pick one:
 _CLI_PACKAGES = {"rich", "typer"}
 _USAGE = 2
 # With gRPC's event engine other threads read the sockets, and have to wake the one that answers for each call. Its core
-# decides as it is imported. docs/decisions/0007-the-fast-lane.md has what this is worth.
+# decides as it is imported, which the commands do: hence here and not there.
+# docs/decisions/0007-the-fast-lane.md has what this is worth.
 _READ_WHERE_EVENTS_ARE_ASKED_FOR = (
     "GRPC_EXPERIMENTS",
     "-event_engine_listener,-event_engine_for_all_other_endpoints,-event_engine_callback_cq",

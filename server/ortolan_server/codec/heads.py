@@ -23,7 +23,7 @@ class Head:
 
     def __init__(self, message: ModelInferRequest, start: int, size_bytes: int) -> None:
         self.message = message
-        """The data of its tensor is that of the first such request."""
+        """Without its tensor's data."""
         self.start = start
         """Where the tensor's data begins; it ends with the message."""
         self.size_bytes = size_bytes
@@ -50,7 +50,7 @@ class Heads:
         return None
 
     def add(self, data: bytes, start: int, message: ModelInferRequest) -> Head:
-        """`message` is `data` parsed, and its last field is a tensor with its data from `start` on."""
+        """The last field of `data` is a tensor with its data from `start` on; `message` is all before that field."""
         size_bytes = len(data)
         head = Head(message, start, size_bytes)
         if start > _MOST_HEAD_BYTES:

@@ -18,7 +18,9 @@ def read_names(data: bytes) -> tuple[str, str]:
     found = {_MODEL: "", _ID: ""}
     at = 0
     try:
-        while at < len(data) and data[at] in _NAMES:
+        for _ in _NAMES:
+            if at >= len(data) or data[at] not in _NAMES:
+                break
             size, start = read_varint(data, at + 1)
             if data[at] in found:
                 found[data[at]] = data[start : start + min(size, _MOST_BYTES)].decode("utf-8", "replace")

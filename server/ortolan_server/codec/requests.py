@@ -51,7 +51,8 @@ def read_request(data: bytes) -> InferRequest:
         return InferRequest(head.message, (data[head.start :],), head)
     message = _parse(data)
     entries = message.raw_input_contents[:]
-    head = _remembered(data, message) if len(entries) == 1 and not message.id else None
+    # Of requests with ids of their own hardly two are alike.
+    head = _remembered(data) if len(entries) == 1 and not message.id else None
     return InferRequest(message, entries, head)
 
 
@@ -65,12 +66,11 @@ def reads_quickly(data: bytes) -> bool:
 _heads = Heads()
 
 
-def _remembered(data: bytes, message: ModelInferRequest) -> Head | None:
-    """Requests with ids of their own are left out: hardly two of them are alike."""
+def _remembered(data: bytes) -> Head | None:
     rest, raw = _cut(data)
     if len(raw) != 1 or rest[-1]:
         return None  # something stands behind the tensor
-    return _heads.add(data, len(data) - len(raw[0]), message)
+    return _heads.add(data, len(data) - len(raw[0]), _parse(bytes(rest[0])))
 
 
 def _parse(data: bytes) -> ModelInferRequest:

@@ -73,7 +73,8 @@ def stream_answer(response: bytes) -> bytes:
 
 def stream_error(request_id: str, text: str) -> bytes:
     """The stream message for a request that failed; the stream goes on. An empty text would read as success."""
-    message = ModelStreamInferResponse(error_message=text)
+    # Names of files may hold what UTF-8 cannot say.
+    message = ModelStreamInferResponse(error_message=text.encode(errors="backslashreplace").decode())
     message.infer_response.id = request_id
     return message.SerializeToString()
 

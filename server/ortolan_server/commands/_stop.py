@@ -28,7 +28,3 @@ class Stop:
         """Until somebody asks, or has asked already."""
         while not self.asked:
             select.select([self._wakes], [], [], self._look_s)
-
-    def close(self) -> None:
-        self._wakes.close()
-        self._waker.close()

@@ -294,8 +294,12 @@ class Engine:
         self._statistics.record_failure(error, total_s=entry.call.decode_s + time.monotonic() - entry.arrived_s)
 
     def _reply(self, entry: Entry, outcome: InferenceResult | OrtolanError) -> None:
+        reply = entry.reply
+        # It refers to whoever asked, who may hold the entry as its ticket: all of that must not wait for the garbage
+        # collector.
+        del entry.reply
         try:
-            entry.reply(outcome)
+            reply(outcome)
         except Exception:
             log.exception("reply_failed", engine=self._name)
 

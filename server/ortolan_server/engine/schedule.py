@@ -69,7 +69,8 @@ class Schedule:
     @property
     def occupancy(self) -> Occupancy:
         waiting, running = self._waiting, self.running
-        calls = sum(len(batch.entries) for batch in running)
+        # Calls of a batch that failed are in its own, and run one by one in others.
+        calls = sum(entry.batch is batch for batch in running for entry in batch.entries)
         return Occupancy(waiting.calls, waiting.size_bytes, calls, len(running))
 
     def refusal(self, entry: Entry, now_s: float) -> OrtolanError | None:

@@ -16,11 +16,7 @@ from ortolan_server.services.reading import read
 from ortolan_server.services.rejections import Rejections
 from ortolan_server.services.shared_outputs import SharedOutputs
 from ortolan_server.shared_memory import Regions
-from ortolan_server.tensors import (
-    OutputHeader,
-    OutputPlan,
-    Signature,
-)
+from ortolan_server.tensors import OutputHeader, OutputPlan, Signature
 from ortolan_server.tensors.wording import quoted
 
 __all__ = ["Done", "InferenceService", "InferenceTarget", "ModelLookup"]

@@ -64,6 +64,7 @@ class Metrics(Collector):
         self._code_of = code_of
         self._occupancy = occupancy
         self._serving = serving
+        self._grpcio_version = version_of("grpcio")  # looked up on disk
 
     def registry(self) -> CollectorRegistry:
         """Of our own: the library's has what other packages in this process put there."""
@@ -84,7 +85,7 @@ class Metrics(Collector):
             "version": facts.version,
             "onnxruntime": facts.onnxruntime_version,
             "onnxruntime_package": facts.onnxruntime_package,
-            "grpcio": version_of("grpcio"),
+            "grpcio": self._grpcio_version,
             "lane": facts.lane,
         }
         yield InfoMetricFamily("ortolan_build", "What serves: releases, and the lane that inferences take.", build)

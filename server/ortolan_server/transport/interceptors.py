@@ -3,15 +3,16 @@ one. In grpcio's own serving loop, before a call takes a thread.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import grpc
 
 from ortolan_server.codec import read_names
+from ortolan_server.services.rejections import Rejections
 from ortolan_server.telemetry.access import AccessLog, CallRecord
 from ortolan_server.transport.admission import CallInfo, Guard
-from ortolan_server.transport.routes import MODEL_INFER
+from ortolan_server.transport.refusals import refusal
+from ortolan_server.transport.routes import HOT, MODEL_INFER
 from ortolan_server.transport.status import domain_error, status_of
 
 __all__ = ["AccessInterceptor", "GuardInterceptor"]
@@ -21,34 +22,13 @@ _Find = Callable[[grpc.HandlerCallDetails], "_Handler | None"]
 _Behaviour = Callable[..., Any]
 
 
-class _AtOnce(ThreadPoolExecutor):
-    """No pool at all: a refusal is sent by the thread that took the call, so that a flood of them takes no other."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 - as the base
-        done: Future[Any] = Future()
-        done.set_result(fn(*args, **kwargs))  # grpcio's own function, which catches what the behaviour raises
-        return done
-
-
-_AT_ONCE = _AtOnce(1)
-
-
-def _refusal(code: grpc.StatusCode, details: str) -> _Handler:
-    """Ends a call without reading anything of it."""
-
-    def refuse(_messages: object, context: grpc.ServicerContext) -> None:
-        context.abort(code, details)
-
-    refuse.experimental_thread_pool = _AT_ONCE  # type: ignore[attr-defined]
-    # As a stream of requests: grpcio would read the message of a unary call first.
-    return grpc.stream_unary_rpc_method_handler(refuse)
-
-
 class GuardInterceptor(grpc.ServerInterceptor):
     """Asks a guard about every call."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, rejections: Rejections) -> None:
+        """`rejections` are of inferences."""
         self._guard = guard
+        self._rejections = rejections
 
     def intercept_service(
         self, continuation: _Find, handler_call_details: grpc.HandlerCallDetails
@@ -57,7 +37,10 @@ class GuardInterceptor(grpc.ServerInterceptor):
         try:
             self._guard.admit(CallInfo(details.method, details.invocation_metadata))
         except Exception as error:  # noqa: BLE001 - the table knows them all
-            return _refusal(*status_of(domain_error(error)))
+            failure = domain_error(error)
+            if details.method in HOT:
+                self._rejections.add(failure)
+            return refusal(*status_of(failure))
         return continuation(details)
 
 
@@ -71,7 +54,7 @@ class AccessInterceptor(grpc.ServerInterceptor):
         method = handler_call_details.method
         handler = continuation(handler_call_details)
         if handler is None:
-            handler = _refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")  # as grpcio says it
+            handler = refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")  # as grpcio says it
         return _noted(handler, CallRecord(method), self._access)
 
 
@@ -131,7 +114,11 @@ def _noted_send(send: Callable[[Any], None], record: CallRecord) -> Callable[[An
 
 
 def _noted_end(answers: Iterator[Any], record: CallRecord) -> Iterator[Any]:
-    yield from answers
+    try:
+        yield from answers
+    except Exception:
+        record.answered(grpc.StatusCode.UNKNOWN.name)  # unless the context has another
+        raise
     record.answered()
 
 

@@ -17,9 +17,11 @@ from ortolan_server.services.shared_memory import SharedMemoryService
 from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.transport.messages import MessageReader
 from ortolan_server.transport.pools import CallPool
-from ortolan_server.transport.status import abort
+from ortolan_server.transport.refusals import refusal
+from ortolan_server.transport.status import abort, status_of
 
 __all__ = [
+    "HOT",
     "INFERENCE",
     "MODEL_INFER",
     "MODEL_STREAM_INFER",
@@ -37,7 +39,8 @@ MODEL_INFER = f"/{INFERENCE}/ModelInfer"
 MODEL_STREAM_INFER = f"/{INFERENCE}/ModelStreamInfer"
 REFLECTION = provider_reflection_pb2.DESCRIPTOR.services_by_name["ProviderReflection"].full_name
 
-_HOT = (f"/{INFERENCE}/ModelInfer", f"/{INFERENCE}/ModelStreamInfer")
+HOT = (MODEL_INFER, MODEL_STREAM_INFER)
+"""Inferences, which the fast lane takes where it is on."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 M = TypeVar("M", bound=Message)
@@ -64,9 +67,9 @@ class Router(grpc.GenericRpcHandler):
         if bound is not None and bound[0].full:
             pool, text = bound
             error = Overloaded(text.format(pool.limit))
-            if details.method in _HOT:
+            if details.method in HOT:
                 self._rejections.add(error)
-            return _refusal(handler, error)
+            return refusal(*status_of(error))
         return handler
 
 
@@ -149,15 +152,6 @@ def _unary(behaviour: Callable[[M], Message], read: MessageReader[M], threads: C
     if threads is not None:
         handle.experimental_thread_pool = threads  # type: ignore[attr-defined]
     return grpc.unary_unary_rpc_method_handler(handle, response_serializer=serialize)
-
-
-def _refusal(handler: "Handler | None", error: Overloaded) -> Handler:
-    def refuse(_request: object, context: grpc.ServicerContext) -> None:
-        abort(context, error)
-
-    if handler is not None and handler.request_streaming:
-        return grpc.stream_unary_rpc_method_handler(refuse)
-    return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 def serialize(message: Message) -> bytes:

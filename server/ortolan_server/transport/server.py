@@ -14,6 +14,7 @@ from ortolan_server.services.inference import InferenceService
 from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.metrics import ServerOccupancy
 from ortolan_server.services.reflection import ReflectionService
+from ortolan_server.services.rejections import Rejections
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.services.shared_memory import SharedMemoryService
 from ortolan_server.services.statistics import StatisticsService
@@ -127,7 +128,7 @@ class GrpcServer:
         self._access = AccessLog() if settings.access_log else None
         self.certificates = _certificates(settings)
         """None without TLS."""
-        self._server = self._build()
+        self._server = self._build(inference.rejections)
         self._lane = self._open_lane(inference, budget) if fast_lane else None
 
     def start(self) -> str:
@@ -195,13 +196,13 @@ class GrpcServer:
             ),
         }
 
-    def _build(self) -> grpc.Server:
+    def _build(self, rejections: Rejections) -> grpc.Server:
         server = grpc.server(
             ThreadPoolExecutor(_COLD_THREADS, thread_name_prefix="grpc"),
             handlers=[self._router],
             interceptors=[
                 *([AccessInterceptor(self._access)] if self._access else ()),
-                *([GuardInterceptor(self.tokens)] if self.tokens else ()),
+                *([GuardInterceptor(self.tokens, rejections)] if self.tokens else ()),
             ],
             options=_options(self._settings.max_message_bytes),
         )

@@ -20,8 +20,14 @@ def test_the_same_head_is_the_same_message() -> None:
     first, second = read_request(request(b"abc")), read_request(request(b"xyz"))
     assert first.head is not None
     assert second.head is first.head
-    assert second.message is first.message
+    assert second.message is first.head.message
     assert [bytes(entry) for entry in second.raw] == [b"xyz"]
+
+
+def test_no_data_of_a_caller_is_kept() -> None:
+    first = read_request(request(b"secret", model="keeps nothing", shape=(6,)))
+    assert first.head is not None
+    assert b"secret" not in first.head.message.SerializeToString()
 
 
 def test_another_head_is_another() -> None:

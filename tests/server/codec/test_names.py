@@ -28,6 +28,11 @@ def test_what_stands_elsewhere_is_left_out() -> None:
     assert read_names(b"") == ("", "")
 
 
+def test_a_million_names_are_not_read() -> None:
+    """The last one counts, for protobuf: for a log the first few do."""
+    assert read_names(b"\x0a\x01a" * 3 + b"\x0a\x01z" * 1_000_000) == ("a", "")
+
+
 def test_a_name_without_end_is_cut() -> None:
     model, request_id = read_names(ModelInferRequest(model_name="m" * 10_000, id="i").SerializeToString())
     assert (len(model), request_id) == (256, "i")

@@ -15,7 +15,6 @@ for number in range({ROUNDS}):
     signal.setitimer(signal.ITIMER_REAL, 2e-5 + number % 100 * 1e-6)
     stop.wait()
     signal.setitimer(signal.ITIMER_REAL, 0)
-    stop.close()
 print("all came")
 """
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from ortolan_backends.errors import DeviceFailure, InvalidInput, OutOfMemory, RunFailed
 from ortolan_backends.runtime.session import RunHandle
-from ortolan_server.engine.call import Array, InferenceCall, InferenceResult
+from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine
 from ortolan_server.engine.runs import Runner
 from ortolan_server.engine.statistics import Statistics
@@ -269,6 +269,12 @@ def test_short_runs_are_made_on_the_pump(make_engine: MakeEngine) -> None:
     assert statistics.snapshot().inline_execution_count >= 1
 
 
+class Asker(Replies):
+    """Keeps its ticket, as streams do: the two refer to each other."""
+
+    ticket: Ticket
+
+
 @pytest.mark.parametrize("on_pump", [True, False])
 def test_answered_calls_need_no_garbage_collector(make_engine: MakeEngine, *, on_pump: bool) -> None:
     """All that a call holds, its connection too, would else stay until the collector comes, and hold up the others."""
@@ -282,9 +288,9 @@ def test_answered_calls_need_no_garbage_collector(make_engine: MakeEngine, *, on
         for round_number in range(20):
             calls = [batch_call(round_number * 4 + number) for number in range(4)]
             held += [weakref.ref(next(iter(call.feeds.values()))) for call in calls]
-            replies = [Replies() for _ in calls]
+            replies = [Asker() for _ in calls]
             for call, reply in zip(calls, replies, strict=True):
-                engine.submit(call, reply, pump if on_pump else None)
+                reply.ticket = engine.submit(call, reply, pump if on_pump else None)
             pump.run()
             check(calls, replies)
         del call, reply, calls, replies

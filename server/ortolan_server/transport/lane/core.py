@@ -115,7 +115,7 @@ class CoreCall:
     def peer(self) -> str:
         """In gRPC's words: `ipv4:127.0.0.1:40414`. Asked of the core."""
         peer: bytes = self._native.peer()
-        return peer.decode()
+        return peer.decode(errors="replace")
 
     def hand_over(self, handler: Handler) -> None:
         """From now on `handler` hears of the call."""
@@ -179,24 +179,25 @@ class CoreCall:
 
     def _on_sent(self, event: Any) -> bool:  # noqa: ANN401, ARG002
         self._handler.sent(self)
-        return self._over
+        return self.over
 
     def _on_closed(self, event: Any) -> bool:  # noqa: ANN401
         self._closed = True
         if event.batch_operations[0].cancelled():
             self._handler.closed(self)
-        return self._over
+        return self.over
 
     def _on_finished(self, event: Any) -> bool:  # noqa: ANN401, ARG002
         self._finished = True
-        return self._over
+        return self.over
 
     def _on_finished_and_closed(self, event: Any) -> bool:  # noqa: ANN401, ARG002
         self._finished = self._closed = True
         return not self._receiving
 
     @property
-    def _over(self) -> bool:
+    def over(self) -> bool:
+        """Nothing more will be heard of it."""
         return self._finished and self._closed and not self._receiving
 
     def end(self) -> None:
@@ -323,7 +324,7 @@ class Lane:
         except Exception:
             log.exception("lane_call_crashed")
             call.fail()
-            return True
+            over = call.over
         if not over:
             return True
         call.end()

@@ -1,5 +1,6 @@
 """The hook, before a handler of the lane."""
 
+from ortolan_server.services.rejections import Rejections
 from ortolan_server.transport.admission import CallInfo, Guard
 from ortolan_server.transport.lane.core import CoreCall, Handler
 from ortolan_server.transport.lane.unary import refuse
@@ -11,16 +12,19 @@ __all__ = ["Guarded"]
 class Guarded:
     """A handler that asks a guard, and hands admitted calls over for good. Those it refuses stay with it."""
 
-    def __init__(self, path: str, guard: Guard, inner: Handler) -> None:
+    def __init__(self, path: str, guard: Guard, inner: Handler, rejections: Rejections) -> None:
         self._path = path
         self._guard = guard
         self._inner = inner
+        self._rejections = rejections
 
     def opened(self, call: CoreCall) -> None:
         try:
             self._guard.admit(CallInfo(self._path, call.metadata))
         except Exception as error:  # noqa: BLE001 - the table knows them all
-            refuse(call, domain_error(error))
+            failure = domain_error(error)
+            self._rejections.add(failure)
+            refuse(call, failure)
             return
         call.hand_over(self._inner)
         self._inner.opened(call)

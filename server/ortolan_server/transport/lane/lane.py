@@ -46,12 +46,10 @@ class FastLane:
         shared = LaneShared(inference, pump, aside, budget, settings.max_message_bytes)
         unary = self._unary = UnaryLane(shared, max_in_flight=settings.max_in_flight)
         self._streams = StreamLane(shared, max_streams=settings.max_streams)
-        handlers: dict[str, Handler] = {
-            MODEL_INFER: unary,
-            MODEL_STREAM_INFER: self._streams,
-        }
+        handlers: dict[str, Handler] = {MODEL_INFER: unary, MODEL_STREAM_INFER: self._streams}
         if guard is not None:
-            handlers = {path: Guarded(path, guard, handler) for path, handler in handlers.items()}
+            rejections = inference.rejections
+            handlers = {path: Guarded(path, guard, handler, rejections) for path, handler in handlers.items()}
         calls = CoreCall if access is None else partial(LoggedCall, access)
         self._lane = Lane(server, handlers, pump, _die, calls)
 

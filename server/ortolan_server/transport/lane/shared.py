@@ -23,7 +23,7 @@ class LaneShared:
     service: InferenceService
     pump: LanePump
     aside: Executor
-    """Reads large messages, so that small ones need not wait for them."""
+    """Reads what `goes_aside()`."""
     budget: ByteBudget
     max_message_bytes: int
 

@@ -13,7 +13,7 @@ from ortolan_server.transport.lane.pump import LanePump
 from ortolan_server.transport.lane.shared import LaneShared, goes_aside
 from ortolan_server.transport.lane.unary import refuse
 from ortolan_server.transport.messages import InferRequestReader
-from ortolan_server.transport.slots import STREAM_WINDOW, Slot, wants_real_status
+from ortolan_server.transport.slots import STREAM_WINDOW, Outcome, Slot, wants_real_status
 from ortolan_server.transport.status import domain_error
 
 __all__ = ["StreamLane"]
@@ -55,12 +55,21 @@ class StreamLane:
         if data is None:
             stream.end(None)
             return
-        slot = stream.reserve()
+        self._take(call, data, stream.reserve())
+        stream.read_on()
+
+    def _take(self, call: CoreCall, data: bytes, slot: Slot) -> None:
+        try:
+            self._budget.take(len(data))
+        except Overloaded as error:
+            self._service.rejections.add(error)
+            slot.fill(error)
+            return
+        slot.release = partial(self._budget.give_back, len(data))
         if goes_aside(data):
             self._aside.submit(self._submit, call, data, slot, None)
         else:
             self._submit(call, data, slot, self._pump)
-        stream.read_on()
 
     def sent(self, call: CoreCall) -> None:
         call.state.sent()
@@ -87,13 +96,6 @@ class StreamLane:
 
     def _submit(self, call: CoreCall, data: bytes, slot: Slot, pump: LanePump | None) -> None:
         try:
-            self._budget.take(len(data))
-        except Overloaded as error:
-            self._service.rejections.add(error)
-            slot.fill(error)
-            return
-        slot.release = partial(self._budget.give_back, len(data))
-        try:
             request = self._read(data)
             slot.request_id = request.message.id
             slot.follow(self._service.infer(request, call.deadline_s, slot.fill, pump))
@@ -104,7 +106,10 @@ class StreamLane:
 
 
 class _Stream:
-    """Slots in request order. One message is on its way to the client at a time; the next follows when it has left."""
+    """Slots in request order. One message is on its way to the client at a time; the next follows when it has left.
+
+    Operations of its call are started under the lock, and none after its status: the core would keep what they hold.
+    """
 
     def __init__(self, call: CoreCall) -> None:
         self._call = call
@@ -131,13 +136,14 @@ class _Stream:
             if self._ended:
                 return
             self._held = len(self._slots) >= STREAM_WINDOW
-        if not self._held:
-            self._call.receive()
+            if not self._held:
+                self._call.receive()
 
     def sent(self) -> None:
         if self._sent_for is not None:
             self._sent_for.record_send(time.monotonic() - self._sent_at_s)
-        self._sending = False
+        with self._lock:
+            self._sending = False
         self._go_on()
 
     def end(self, ending: OrtolanError | None) -> None:
@@ -156,32 +162,31 @@ class _Stream:
         with self._lock:
             if self._sending or self._over:
                 return
-            slot = None
             if self._slots:
-                if self._slots[0].outcome is None:
+                outcome = self._slots[0].outcome
+                if outcome is None:
                     return
                 slot = self._slots.popleft()
-                self._sending = True
-            elif not self._ended:
+                if self._held and not self._ended:
+                    self._held = False
+                    self._call.receive()
+                if isinstance(outcome, bytes) or not self._real_status:
+                    self._send(slot, outcome)
+                    return
+                ending: OrtolanError | None = outcome
+            elif self._ended:
+                ending = self._ending
+            else:
                 return
-            resume = self._held and not self._ended
-            self._held = self._held and not resume
-        if resume:
-            self._call.receive()
-        if slot is None:
-            self._finish(self._ending)
-        else:
-            self._send(slot)
+        self._finish(ending)
 
-    def _send(self, slot: Slot) -> None:
-        outcome = slot.outcome
+    def _send(self, slot: Slot, outcome: Outcome) -> None:
+        self._sending = True
         self._sent_for = slot.statistics
         self._sent_at_s = time.monotonic()
         if isinstance(outcome, bytes):
             self._call.send(stream_answer(outcome))
-        elif outcome is not None and self._real_status:
-            self._finish(outcome)
-        elif outcome is not None:
+        else:
             self._call.send(stream_error(slot.request_id, str(outcome) or type(outcome).__name__))
 
     def _finish(self, error: OrtolanError | None) -> None:
@@ -189,9 +194,9 @@ class _Stream:
             self._ended = self._over = True
             waiting = list(self._slots)
             self._slots.clear()
+            if error is None:
+                self._call.finish()
+            else:
+                refuse(self._call, error)
         for slot in waiting:
             slot.cancel()
-        if error is None:
-            self._call.finish()
-        else:
-            refuse(self._call, error)

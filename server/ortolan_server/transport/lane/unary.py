@@ -47,17 +47,18 @@ class UnaryLane:
     def received(self, call: CoreCall, data: bytes | None) -> None:
         if data is None:
             call.finish(grpc.StatusCode.UNIMPLEMENTED.value[0], "ModelInfer requires exactly one request message")
-        elif goes_aside(data):
-            self._aside.submit(self._infer, call, data, None)
-        else:
-            self._infer(call, data, self._pump)
-
-    def _infer(self, call: CoreCall, data: bytes, pump: LanePump | None) -> None:
+            return
         try:
             self._budget.take(len(data))
         except Overloaded as error:
             self._reject(call, error)
             return
+        if goes_aside(data):
+            self._aside.submit(self._infer, call, data, None)
+        else:
+            self._infer(call, data, self._pump)
+
+    def _infer(self, call: CoreCall, data: bytes, pump: LanePump | None) -> None:
         done = _Done(call, self._budget, len(data))
         try:
             ticket = self._service.infer(self._read(data), call.deadline_s, done, pump)
