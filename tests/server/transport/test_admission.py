@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import grpc
 import numpy as np
@@ -57,6 +58,22 @@ def test_every_call_needs_a_token(guarded: RunningServer, call: Callable[[Client
     assert STRANGE not in raised.value.message
     with Client(guarded.address, token=OURS) as client:
         assert call(client)
+
+
+def rejected(server: RunningServer) -> float:
+    with urlopen(f"http://{server.http_address}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    head = 'ortolan_rejected_requests_total{code="UNAUTHENTICATED",model=""} '
+    return sum(float(line.removeprefix(head)) for line in lines if line.startswith(head))
+
+
+def test_refused_inferences_are_counted(guarded: RunningServer) -> None:
+    before = rejected(guarded)
+    with Client(guarded.address, token=STRANGE) as client:
+        for call in (CALLS["unary"], CALLS["stream"], CALLS["cold"]):
+            with pytest.raises(NotAllowed):
+                call(client)
+    assert rejected(guarded) == before + 2  # the last one is no inference
 
 
 def test_health_needs_none_and_unknown_methods_do(guarded: RunningServer) -> None:
