@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.samples import SAMPLES
-from benchmarks.servers import ECHO, IN_PROCESS, OURS, PLAIN, PUBLIC, SERVERS
+from benchmarks.servers import ECHO, IN_PROCESS, LANE_ECHO, OURS, PLAIN, PUBLIC, SERVERS
 
 __all__ = ["CASES", "MANY_MODELS", "PEAK", "Case", "Figure", "Flow"]
 
@@ -74,7 +74,7 @@ _P99 = Figure("p99_us", "ms", scale=1e-3, more_is_better=False)
 
 # All peers where a goal or a reader asks for them; elsewhere the limits, and what one writes first.
 _ALL = tuple(SERVERS)
-_WITH_MODELS = tuple(name for name in _ALL if name not in {ECHO, IN_PROCESS, PUBLIC})
+_WITH_MODELS = tuple(name for name in _ALL if name not in {ECHO, LANE_ECHO, IN_PROCESS, PUBLIC})
 _RUNS = (OURS, IN_PROCESS, *_WITH_MODELS[1:])
 _STREAMING = (OURS, PUBLIC, *(name for name in (ECHO, *_WITH_MODELS[1:]) if SERVERS[name].streams != "none"))
 _CALLS = (OURS, PUBLIC, ECHO, PLAIN)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from benchmarks.cases import CASES, Case
 from benchmarks.results import Cell, Results, spread
-from benchmarks.servers import ECHO, IN_PROCESS, OURS, PUBLIC, SERVERS
+from benchmarks.servers import ECHO, IN_PROCESS, LANE_ECHO, OURS, PUBLIC, SERVERS
 from benchmarks.tables import number
 
 __all__ = ["write_plots"]
@@ -69,4 +69,4 @@ def _plot(case: Case, cells: dict[str, Cell], path: Path) -> Path:
 def _colour(server: str) -> str:
     if server in {OURS, PUBLIC}:
         return _OURS
-    return _LIMIT if server in {ECHO, IN_PROCESS} else _PEER
+    return _LIMIT if server in {ECHO, LANE_ECHO, IN_PROCESS} else _PEER

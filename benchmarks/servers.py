@@ -10,9 +10,10 @@ from typing import Literal
 
 from benchmarks.environments import built, environment
 
-__all__ = ["ECHO", "IN_PROCESS", "OURS", "PLAIN", "PUBLIC", "SERVERS", "Program", "Server"]
+__all__ = ["ECHO", "IN_PROCESS", "LANE_ECHO", "OURS", "PLAIN", "PUBLIC", "SERVERS", "Program", "Server"]
 
-OURS, PUBLIC, IN_PROCESS, ECHO, PLAIN = "ortolan", "ortolan-public", "in-process", "echo", "plain-aio"
+OURS, PUBLIC, PLAIN = "ortolan", "ortolan-public", "plain-aio"
+IN_PROCESS, ECHO, LANE_ECHO = "in-process", "echo", "lane-echo"
 
 _ENTRY = "from ortolan_server.entry import main; main()"
 _LARGEST_MESSAGE = str(2**28)
@@ -81,6 +82,11 @@ def _echo() -> Program:
     return Program((str(built("echo")),), lambda port, _models, _threads: (str(port),), os.environ)
 
 
+def _lane_echo() -> Program:
+    command = (sys.executable, "-m", "benchmarks.peers.lane_echo")
+    return Program(command, lambda port, _models, _threads: (str(port),), os.environ)
+
+
 def _peer(name: str, requirement: str, *flags: str) -> Callable[[], Program]:
     def find() -> Program:
         # The same ONNX Runtime as ours.
@@ -103,6 +109,7 @@ SERVERS: Mapping[str, Server] = {
         Server(PUBLIC, "Ortolan, public lane", _ortolan("--public-lane")),
         Server(IN_PROCESS, "ONNX Runtime in process", _in_process, streams="none"),
         Server(ECHO, "C++ gRPC echo", _echo, speaks=False),
+        Server(LANE_ECHO, "Python echo on our lane", _lane_echo, streams="none", speaks=False),
         Server(PLAIN, "plain grpc.aio", _plain_aio),
         Server("mlserver", "MLServer", _peer("mlserver", "mlserver==1.7.1"), streams="bare"),
         Server(
