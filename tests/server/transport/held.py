@@ -118,8 +118,9 @@ def stream_server(lane: str, service: HeldService, **options: int) -> Iterator[S
     budget = ByteBudget(1 << 30)
     if lane == "fast":
         with ThreadPoolExecutor(2) as aside:
-            streams = StreamLane(LaneShared(held, LanePump(), aside, budget, MAX_BYTES), max_streams=MAX_STREAMS)
-            with lane_server({PATH: streams}, **options) as (running, channel):
+            pump = LanePump()
+            streams = StreamLane(LaneShared(held, pump, aside, budget, MAX_BYTES), max_streams=MAX_STREAMS)
+            with lane_server({PATH: streams}, pump, **options) as (running, channel):
                 yield StreamServer(channel, streams, running.server)
         return
     public = StreamInfer(held, CallPool(MAX_STREAMS, "stream"), budget, MAX_BYTES)

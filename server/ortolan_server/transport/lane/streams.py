@@ -53,7 +53,8 @@ class StreamLane:
     def received(self, call: CoreCall, data: bytes | None) -> None:
         stream: _Stream = call.state
         if data is None:
-            stream.end(None)
+            # So it is too when the client left: of that the loop hears next, if it was so.
+            self._pump.put(partial(stream.end, None))
             return
         self._take(call, data, stream.reserve())
         stream.read_on()

@@ -61,10 +61,12 @@ class LaneServer:
 
 
 @contextmanager
-def lane_server(handlers: Mapping[str, Handler], **options: int) -> Iterator[tuple[LaneServer, grpc.Channel]]:
+def lane_server(
+    handlers: Mapping[str, Handler], pump: LanePump | None = None, **options: int
+) -> Iterator[tuple[LaneServer, grpc.Channel]]:
     """Serves `handlers` by path through the lane, and health beside it; `options` without their `grpc.`."""
     died = threading.Event()
-    pump = LanePump()
+    pump = pump or LanePump()
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool, options=[(f"grpc.{name}", value) for name, value in options.items()])
         health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
