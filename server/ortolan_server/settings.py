@@ -41,7 +41,7 @@ def _checked_http_address(text: str) -> str:
     try:
         return str(parse_address(text))
     except ValueError as error:
-        raise ValueError(f"{error}; {HTTP_OFF}: no HTTP") from error
+        raise ValueError(str(error).replace("unix:/path", HTTP_OFF)) from error  # all the rest is as allowed here
 
 
 class Settings(BaseModel):

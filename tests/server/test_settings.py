@@ -92,7 +92,7 @@ def test_http_may_be_off(address: str, listens: str, *, loopback: bool) -> None:
         ),
         (
             {"http_address": "localhost"},
-            ["settings: --http-address: must be host:port, [ipv6]:port or unix:/path, not 'localhost'; off: no HTTP"],
+            ["settings: --http-address: must be host:port, [ipv6]:port or off, not 'localhost'"],
         ),
         (
             {"http_address": "unix:/tmp/s"},

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 from ortolan.inference.inference_pb2 import InferParameter, ModelInferResponse
-from ortolan_server.codec.responses import check_output_bytes
+from ortolan_server.codec.responses import RAW, check_output_bytes
 from ortolan_server.codec.varints import varint
 from ortolan_server.shared_memory import Place
 from ortolan_server.tensors import Array, OutputHeader, encode_raw
 
 __all__ = ["write_placed_response"]
-
-_RAW = b"\x32"  # as in `responses`
 
 
 def write_placed_response(  # noqa: PLR0913 - as write_response, and the places
@@ -38,7 +36,7 @@ def write_placed_response(  # noqa: PLR0913 - as write_response, and the places
             check_output_bytes(size_bytes)
         else:
             _say(output, place)
-        parts += (_RAW, varint(len(data)), data)
+        parts += (RAW, varint(len(data)), data)
     return b"".join((head.SerializeToString(), *parts))
 
 

@@ -16,11 +16,11 @@ from ortolan_server.codec.varints import varint
 from ortolan_server.errors import Overloaded
 from ortolan_server.tensors import DATATYPES, Array, OutputHeader, encode_raw
 
-__all__ = ["check_output_bytes", "stream_answer", "stream_error", "write_response"]
+__all__ = ["RAW", "check_output_bytes", "stream_answer", "stream_error", "write_response"]
 
 # Tags: the field's number and 2, for a length that follows, as in `number << 3 | 2`.
 _ID = b"\x1a"
-_RAW = b"\x32"
+RAW = b"\x32"
 _INFER_RESPONSE = b"\x12"
 _FINAL = ModelInferResponse(parameters={"triton_final_response": InferParameter(bool_param=True)}).SerializeToString()
 # gRPC counts a message's bytes in an int32; names and shapes need some of them.
@@ -57,7 +57,7 @@ def write_response(
             encoded = encode_raw(array)
             size_bytes += len(encoded)
             check_output_bytes(size_bytes)
-            parts += (_RAW, varint(len(encoded)), encoded)
+            parts += (RAW, varint(len(encoded)), encoded)
         elif array.flags.c_contiguous:
             parts += (tag, array)
         else:
@@ -95,7 +95,7 @@ def _head(
             tags.append(None)
             continue
         size_bytes = math.prod(shape) * dtype.itemsize
-        tags.append(_RAW + varint(size_bytes))
+        tags.append(RAW + varint(size_bytes))
         tagged_bytes += size_bytes
     check_output_bytes(tagged_bytes)
     return _Head(message.SerializeToString(), tuple(tags), tagged_bytes)
