@@ -176,18 +176,18 @@ class Engine:
     def _work_here(self) -> None:
         """On a pump's thread: runs what waits for it now, or leaves it to the workers when these make all the runs."""
         began_s = time.monotonic()
-        with self._lock:
-            if not self._schedule.begin_pump():
-                self._work.notify()
-                return
-        while self._work_here_once(began_s):
-            pass
+        begins = True
+        while self._work_here_once(began_s, begins=begins):
+            begins = False
 
-    def _work_here_once(self, began_s: float) -> bool:
+    def _work_here_once(self, began_s: float, *, begins: bool) -> bool:
         """One step, whose arrays are let go on return; False when the turn is over."""
         schedule = self._schedule
         with self._lock:
-            step = schedule.step_of_pump(began_s, time.monotonic())
+            if begins and not schedule.begin_pump():
+                self._work.notify()
+                return False
+            step = schedule.step_of_pump(began_s, began_s if begins else time.monotonic())
             if not (step.run or step.expired):
                 if schedule.has_waiting:
                     self._work.notify()
