@@ -1,6 +1,7 @@
 """The client: one method for each call, arrays for tensors, protobuf messages for the rest."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -10,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ortolan.inference import inference_pb2, inference_pb2_grpc, model_config_pb2
 from ortolan.v1 import provider_reflection_pb2, provider_reflection_pb2_grpc
+from ortolan_client._answer import Answer
 from ortolan_client._channel import MAX_MESSAGE_BYTES, open_channel
-from ortolan_client._errors import InvalidInput, from_rpc_error
+from ortolan_client._errors import InvalidInput, OrtolanClientError, from_rpc_error
 from ortolan_client._health import HealthStatus, health_check
 from ortolan_client._messages import infer_request, output_arrays
 from ortolan_client._stream import InferStream
@@ -97,6 +99,45 @@ class Client:
             self._datatypes.pop((model, version), None)  # another model may have taken its place
             raise
         return output_arrays(response, model)
+
+    def submit(
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        *,
+        version: str = "",
+        outputs: Sequence[str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Future[dict[str, NDArray[Any]]]:
+        """One inference in the background: as `infer()`, but that every error comes out of the future.
+
+        `cancel()` cancels the call, whenever it comes before the answer. Callbacks run on a thread of gRPC, or on that
+        which cancels: what takes long in one delays the answers to others.
+        """
+        try:
+            request = infer_request(
+                model,
+                inputs,
+                version=version,
+                outputs=outputs,
+                request_id="",
+                declared=lambda: self._declared(model, version),
+            )
+        except OrtolanClientError as error:
+            failed: Future[dict[str, NDArray[Any]]] = Future()
+            failed.set_exception(error)
+            return failed
+        call = self._inference.ModelInfer.future(
+            request, timeout=self._deadline(timeout_s), metadata=self._metadata
+        )
+
+        def take() -> dict[str, NDArray[Any]]:
+            try:
+                return output_arrays(call.result(), model)
+            except grpc.RpcError as error:
+                raise from_rpc_error(error, model, self.tls) from error
+
+        return Answer(call, take)
 
     def stream(
         self,
