@@ -16,7 +16,7 @@ _Result = TypeVar("_Result")
 class Answer(Future[_Result], Generic[_Result]):
     """Done when the call is. `take` gives its result when it has ended, or raises OrtolanClientError."""
 
-    def __init__(self, call: grpc.Future[Any], take: Callable[[], _Result]) -> None:
+    def __init__(self, call: "grpc.Future[Any]", take: Callable[[], _Result]) -> None:
         super().__init__()
         self._call = call
         self._take = take
