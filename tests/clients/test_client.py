@@ -15,6 +15,10 @@ from tests.clients.canned import PROPERTIES, CannedServer
 
 def test_public_names_are_pinned() -> None:
     assert ortolan_client.__all__ == [
+        "AsyncClient",
+        "AsyncInferStream",
+        "AsyncModel",
+        "AsyncSharedMemory",
         "BadAnswer",
         "Cancelled",
         "Client",
@@ -24,12 +28,15 @@ def test_public_names_are_pinned() -> None:
         "InferStream",
         "InvalidInput",
         "MessageTooLarge",
+        "Model",
         "NotAllowed",
         "NotFound",
         "NotSupported",
         "OrtolanClientError",
         "Overloaded",
         "ServerError",
+        "SharedMemory",
+        "TensorSpec",
         "Tls",
         "Unavailable",
     ]

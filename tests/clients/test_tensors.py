@@ -8,7 +8,7 @@ from tritonclient.utils import serialize_byte_tensor
 
 from ortolan.inference import inference_pb2 as v2
 from ortolan_client import BadAnswer, Client, InvalidInput
-from ortolan_client._messages import output_arrays
+from ortolan_client._messages import read_answer
 from tests.clients.canned import CannedServer
 
 NUMERIC = {
@@ -139,11 +139,11 @@ def test_an_answer_that_breaks_the_protocol_is_an_error(datatype: str, shape: li
     response = v2.ModelInferResponse(raw_output_contents=[raw])
     response.outputs.add(name="y", datatype=datatype, shape=shape)
     with pytest.raises(BadAnswer, match=text):
-        output_arrays(response, "echo")
+        read_answer(response.SerializeToString(), "echo")
 
 
 def test_an_answer_without_raw_contents_is_an_error() -> None:
     response = v2.ModelInferResponse()
     response.outputs.add(name="y", datatype="FP32", shape=[1]).contents.fp32_contents.append(1)
     with pytest.raises(BadAnswer, match="1 outputs came with 0 raw contents"):
-        output_arrays(response, "echo")
+        read_answer(response.SerializeToString(), "echo")

@@ -1,5 +1,7 @@
 """The Python client of Ortolan: inference over gRPC, and where each model really runs."""
 
+from ortolan_client._async_client import AsyncClient
+from ortolan_client._calls import HealthStatus
 from ortolan_client._client import Client
 from ortolan_client._errors import (
     BadAnswer,
@@ -16,11 +18,17 @@ from ortolan_client._errors import (
     ServerError,
     Unavailable,
 )
-from ortolan_client._health import HealthStatus
-from ortolan_client._stream import InferStream
+from ortolan_client._model import AsyncModel, Model
+from ortolan_client._shared_memory import AsyncSharedMemory, SharedMemory
+from ortolan_client._signature import TensorSpec
+from ortolan_client._stream import AsyncInferStream, InferStream
 from ortolan_client._tls import Tls
 
 __all__ = [
+    "AsyncClient",
+    "AsyncInferStream",
+    "AsyncModel",
+    "AsyncSharedMemory",
     "BadAnswer",
     "Cancelled",
     "Client",
@@ -30,12 +38,15 @@ __all__ = [
     "InferStream",
     "InvalidInput",
     "MessageTooLarge",
+    "Model",
     "NotAllowed",
     "NotFound",
     "NotSupported",
     "OrtolanClientError",
     "Overloaded",
     "ServerError",
+    "SharedMemory",
+    "TensorSpec",
     "Tls",
     "Unavailable",
 ]

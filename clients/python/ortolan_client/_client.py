@@ -1,71 +1,68 @@
 """The client: one method for each call, arrays for tensors, protobuf messages for the rest."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
-from google.protobuf.message import Message
 from numpy.typing import ArrayLike, NDArray
 
-from ortolan.inference import inference_pb2, inference_pb2_grpc, model_config_pb2
-from ortolan.v1 import provider_reflection_pb2, provider_reflection_pb2_grpc
+from ortolan.inference import inference_pb2, model_config_pb2
+from ortolan.v1 import provider_reflection_pb2
+from ortolan_client import _calls as calls
 from ortolan_client._answer import Answer
-from ortolan_client._channel import MAX_MESSAGE_BYTES, open_channel
-from ortolan_client._errors import InvalidInput, OrtolanClientError, from_rpc_error
-from ortolan_client._health import HealthStatus, health_check
-from ortolan_client._messages import infer_request, output_arrays
-from ortolan_client._stream import InferStream
-from ortolan_client._tls import Tls
-from ortolan_client._token import token_metadata
+from ortolan_client._connection import CallOptions, Connection
+from ortolan_client._errors import InvalidInput, OrtolanClientError
+from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
+from ortolan_client._model import Model
+from ortolan_client._regions import Region
+from ortolan_client._shared_memory import SharedMemory, with_hint
+from ortolan_client._signature import signature_of
+from ortolan_client._stream import InferStream, StreamCall
 
 __all__ = ["Client"]
 
-_Response = TypeVar("_Response")
+_Result = TypeVar("_Result")
+_Arrays = dict[str, NDArray[Any]]
 
 
-class Client:
-    """A connection to one server, made at the first call; threads may share it.
+class Client(Connection):
+    """A connection to one server, or to several that serve the same, made at the first call; threads may share it.
 
         with Client("127.0.0.1:8001") as client:
             scores = client.infer("digits", {"X": images})["probabilities"]
             print(client.assignment("digits").serving_provider)
 
-    `address` is HOST:PORT or unix:PATH. Every call has a deadline: `timeout_s`, or the one given to the call.
-    `max_message_bytes` bounds messages both ways on this side; the server has a limit of its own. `tls` None: what
-    is sent can be read on the way; see `Tls`. `token` goes with every call, for a server that wants one
-    (`ortolan serve --auth-tokens`); without `tls` whoever is between can read it.
+    `address` is HOST:PORT or unix:PATH. Several, as a sequence or with commas between, and `dns:///HOST:PORT` with all
+    the addresses that the name has, get their calls in turn, and only while they say that they are ready.
+
+    Every call has a deadline: `timeout_s`, or the one given to the call. What ends with UNAVAILABLE is tried again,
+    on another server where there are several, up to `retries` (0 to 4) times with growing delays.
+    `max_message_bytes` bounds messages both ways on this side; the server has a limit of its own. `compression`, of
+    what is sent, is "gzip" or "deflate".
+
+    `tls` None: what is sent can be read on the way; see `Tls`. `token` goes with every call, for a server that wants
+    one (`ortolan serve --auth-tokens`); without `tls` whoever is between can read it. So does `metadata`.
 
     Tensors are numpy arrays. In: every numeric type of the protocol, BF16 as `ml_dtypes.bfloat16` or as uint16 bit
     patterns (then the model's metadata is asked for once, to tell it from UINT16), BYTES as arrays of str or bytes.
-    Out: read-only views of the answer, BF16 as uint16 bit patterns, BYTES as arrays of bytes objects. All else comes
-    as the protobuf messages of `ortolan.inference` and `ortolan.v1`, which are made to be read.
+    Out: read-only, BF16 as uint16 bit patterns, BYTES as arrays of bytes objects. All else comes as the protobuf
+    messages of `ortolan.inference` and `ortolan.v1`, which are made to be read.
 
-    Raises `OrtolanClientError` and its subclasses, see there.
+    Every method takes `timeout_s` and `metadata`, and raises `OrtolanClientError` and its subclasses, see there.
     """
 
-    def __init__(
-        self,
-        address: str = "127.0.0.1:8001",
-        *,
-        timeout_s: float = 60.0,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        tls: Tls | None = None,
-        token: str = "",
-    ) -> None:
-        self.address = address
-        self.timeout_s = timeout_s
-        self.max_message_bytes = max_message_bytes
-        self.tls = tls
-        self._metadata = token_metadata(token)
-        self._channel = open_channel(address, max_message_bytes=max_message_bytes, tls=tls)
-        self._inference = inference_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(self._channel)
-        self._datatypes: dict[tuple[str, str], Mapping[str, str]] = {}
+    def _open(self) -> None:
+        self._channel = self._plan.open()
+        self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     def close(self) -> None:
         """Closes the connection and cancels what is under way."""
+        for region in self._regions:
+            with suppress(OrtolanClientError):
+                self._unregister(region)
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -74,31 +71,26 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def infer(  # noqa: PLR0913 (what one request can say)
+    def model(self, model: str, version: str = "", **options: Unpack[CallOptions]) -> Model:
+        """A handle that knows what the model takes and gives. Raises NotFound."""
+        return Model(self, signature_of(self.metadata(model, version, **options), version))
+
+    def infer(
         self,
         model: str,
         inputs: Mapping[str, ArrayLike],
         *,
         version: str = "",
-        outputs: Sequence[str] | None = None,
-        timeout_s: float | None = None,
+        outputs: Outputs = None,
         request_id: str = "",
-    ) -> dict[str, NDArray[Any]]:
-        """One inference. `outputs` None: all of them. `version` empty: the one that serves by default."""
-        request = infer_request(
-            model,
-            inputs,
-            version=version,
-            outputs=outputs,
-            request_id=request_id,
-            declared=lambda: self._declared(model, version),
-        )
-        try:
-            response = self._call(self._inference.ModelInfer, request, model, timeout_s)
-        except InvalidInput:
-            self._datatypes.pop((model, version), None)  # another model may have taken its place
-            raise
-        return output_arrays(response, model)
+        **options: Unpack[CallOptions],
+    ) -> _Arrays:
+        """One inference. `version` empty: the one that serves by default.
+
+        `outputs` None: all of them. As a mapping it says for each in which array of `shared_memory()` it shall be
+        written, None: it comes in the answer.
+        """
+        return self._call(self._infer_call(model, inputs, version, outputs, request_id), options)
 
     def submit(
         self,
@@ -106,38 +98,32 @@ class Client:
         inputs: Mapping[str, ArrayLike],
         *,
         version: str = "",
-        outputs: Sequence[str] | None = None,
-        timeout_s: float | None = None,
-    ) -> Future[dict[str, NDArray[Any]]]:
+        outputs: Outputs = None,
+        **options: Unpack[CallOptions],
+    ) -> Future[_Arrays]:
         """One inference in the background: as `infer()`, but that every error comes out of the future.
 
         `cancel()` cancels the call, whenever it comes before the answer. Callbacks run on a thread of gRPC, or on that
         which cancels: what takes long in one delays the answers to others.
         """
         try:
-            request = infer_request(
-                model,
-                inputs,
-                version=version,
-                outputs=outputs,
-                request_id="",
-                declared=lambda: self._declared(model, version),
-            )
+            call = self._infer_call(model, inputs, version, outputs, "")
         except OrtolanClientError as error:
-            failed: Future[dict[str, NDArray[Any]]] = Future()
+            failed: Future[_Arrays] = Future()
             failed.set_exception(error)
             return failed
-        call = self._inference.ModelInfer.future(
-            request, timeout=self._deadline(timeout_s), metadata=self._metadata
+        sent = self._method(call.method).future(
+            call.request, timeout=self._timeout_s(options), metadata=self._pairs(options)
         )
 
-        def take() -> dict[str, NDArray[Any]]:
+        def take() -> _Arrays:
             try:
-                return output_arrays(call.result(), model)
+                data = sent.result()
             except grpc.RpcError as error:
-                raise from_rpc_error(error, model, self.tls) from error
+                raise self._error(error, model) from error
+            return call.read(data)
 
-        return Answer(call, take)
+        return Answer(sent, take)
 
     def stream(
         self,
@@ -145,132 +131,140 @@ class Client:
         inputs: Iterable[Mapping[str, ArrayLike]],
         *,
         version: str = "",
-        outputs: Sequence[str] | None = None,
-        timeout_s: float | None = None,
+        outputs: Outputs = None,
+        **options: Unpack[CallOptions],
     ) -> InferStream:
         """One inference for each item of `inputs`, over one stream that has `timeout_s` as a whole.
 
         Answers come in order; an item that fails raises InferError and does not end the stream, see `InferStream`.
         """
 
-        def encode(index: int, item: Mapping[str, ArrayLike]) -> inference_pb2.ModelInferRequest:
-            return infer_request(
-                model,
-                item,
-                version=version,
-                outputs=outputs,
-                request_id=str(index),
-                declared=lambda: self._declared(model, version),
-            )
+        def encode(index: int, item: Mapping[str, ArrayLike]) -> bytes:
+            return self._infer_call(model, item, version, outputs, str(index)).request
 
-        return InferStream(
-            lambda requests: self._inference.ModelStreamInfer(
-                requests, timeout=self._deadline(timeout_s), metadata=self._metadata
-            ),
-            inputs,
-            encode,
-            model,
-            self.tls,
-        )
+        def start(requests: Iterator[bytes]) -> StreamCall:
+            method: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(calls.STREAM)
+            return method(requests, timeout=self._timeout_s(options), metadata=self._pairs(options))
 
-    def _declared(self, model: str, version: str) -> Mapping[str, str]:
-        key = (model, version)
-        if key not in self._datatypes:
-            self._datatypes[key] = {tensor.name: tensor.datatype for tensor in self.metadata(model, version).inputs}
-        return self._datatypes[key]
+        return InferStream(start, inputs, encode, self._stream_reader(model))
 
-    def server_live(self) -> bool:
-        return self._call(self._inference.ServerLive, inference_pb2.ServerLiveRequest()).live
+    def shared_memory(self, size_bytes: int, **options: Unpack[CallOptions]) -> SharedMemory:
+        """Memory for arrays that need not travel, where the server runs on this machine with `--shared-memory`.
 
-    def server_ready(self) -> bool:
+            with client.shared_memory(2**28) as memory:
+                x, y = memory.empty((64, 3, 224, 224)), memory.empty((64, 1000))
+                x[...] = images
+                client.infer("resnet", {"x": x}, outputs={"y": y})
+
+        Raises NotAllowed where the server has it off, and InvalidInput where it does not see the same memory.
+        """
+        self._require_one_server()
+        memory = SharedMemory(size_bytes, self._unregister)
+        try:
+            self._call(calls.register_region(memory.name, memory.key, size_bytes), options)
+        except InvalidInput as error:
+            raise with_hint(error) from error
+        finally:
+            memory.forget_name()
+        self._regions = (*self._regions, memory)
+        return memory
+
+    def _unregister(self, region: Region) -> None:
+        if self._drop(region):
+            self._call(calls.unregister_region(region.name), {})
+
+    def server_live(self, **options: Unpack[CallOptions]) -> bool:
+        return self._call(calls.server_live(), options)
+
+    def server_ready(self, **options: Unpack[CallOptions]) -> bool:
         """True when every required model serves."""
-        return self._call(self._inference.ServerReady, inference_pb2.ServerReadyRequest()).ready
+        return self._call(calls.server_ready(), options)
 
-    def model_ready(self, model: str, version: str = "") -> bool:
+    def model_ready(self, model: str, version: str = "", **options: Unpack[CallOptions]) -> bool:
         """Raises NotFound for a model or version that the server does not know."""
-        request = inference_pb2.ModelReadyRequest(name=model, version=version)
-        return self._call(self._inference.ModelReady, request, model).ready
+        return self._call(calls.model_ready(model, version), options)
 
-    def server_metadata(self) -> inference_pb2.ServerMetadataResponse:
-        return self._call(self._inference.ServerMetadata, inference_pb2.ServerMetadataRequest())
+    def server_metadata(self, **options: Unpack[CallOptions]) -> inference_pb2.ServerMetadataResponse:
+        return self._call(calls.server_metadata(), options)
 
-    def metadata(self, model: str, version: str = "") -> inference_pb2.ModelMetadataResponse:
+    def metadata(
+        self, model: str, version: str = "", **options: Unpack[CallOptions]
+    ) -> inference_pb2.ModelMetadataResponse:
         """Tensors of the model; in `properties` the short form of where it runs."""
-        request = inference_pb2.ModelMetadataRequest(name=model, version=version)
-        return self._call(self._inference.ModelMetadata, request, model)
+        return self._call(calls.metadata(model, version), options)
 
-    def config(self, model: str, version: str = "") -> model_config_pb2.ModelConfig:
+    def config(self, model: str, version: str = "", **options: Unpack[CallOptions]) -> model_config_pb2.ModelConfig:
         """The model's configuration in Triton's terms."""
-        request = inference_pb2.ModelConfigRequest(name=model, version=version)
-        return self._call(self._inference.ModelConfig, request, model).config
+        return self._call(calls.config(model, version), options)
 
-    def statistics(self, model: str = "", version: str = "") -> list[inference_pb2.ModelStatistics]:
+    def statistics(
+        self, model: str = "", version: str = "", **options: Unpack[CallOptions]
+    ) -> list[inference_pb2.ModelStatistics]:
         """Counts and durations since each version was loaded. `model` empty: all of them."""
-        request = inference_pb2.ModelStatisticsRequest(name=model, version=version)
-        return list(self._call(self._inference.ModelStatistics, request, model).model_stats)
+        return self._call(calls.statistics(model, version), options)
 
-    def index(self, *, ready: bool = False) -> list[inference_pb2.RepositoryIndexResponse.ModelIndex]:
+    def index(
+        self, *, ready: bool = False, **options: Unpack[CallOptions]
+    ) -> list[inference_pb2.RepositoryIndexResponse.ModelIndex]:
         """Every version in the repository with its state. `ready`: only those that serve."""
-        request = inference_pb2.RepositoryIndexRequest(ready=ready)
-        return list(self._call(self._inference.RepositoryIndex, request).models)
+        return self._call(calls.index(ready=ready), options)
 
-    def load(self, model: str, *, timeout_s: float | None = None) -> None:
+    def load(self, model: str, **options: Unpack[CallOptions]) -> None:
         """Loads or reloads; returns when it serves. Where the operator allows it (else NotAllowed)."""
-        request = inference_pb2.RepositoryModelLoadRequest(model_name=model)
-        self._call(self._inference.RepositoryModelLoad, request, model, timeout_s)
+        self._call(calls.load(model), options)
 
-    def unload(self, model: str, *, timeout_s: float | None = None) -> None:
+    def unload(self, model: str, **options: Unpack[CallOptions]) -> None:
         """Drains and unloads. Where the operator allows it (else NotAllowed)."""
-        request = inference_pb2.RepositoryModelUnloadRequest(model_name=model)
-        self._call(self._inference.RepositoryModelUnload, request, model, timeout_s)
+        self._call(calls.unload(model), options)
 
-    def health(self, service: str = "") -> HealthStatus:
+    def health(self, service: str = "", **options: Unpack[CallOptions]) -> calls.HealthStatus:
         """What `grpc.health.v1` answers, NotFound for a service it does not know.
 
         "" is the server; `<model>` and `<model>/<version>` say whether it serves, `<model>#contract` whether its
         contract is kept.
         """
-        try:
-            return health_check(self._channel, service, self.timeout_s, self._metadata)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error, service, self.tls) from error
+        return self._call(calls.health(service), options)
 
-    def server(self) -> provider_reflection_pb2.GetServerResponse:
+    def server(self, **options: Unpack[CallOptions]) -> provider_reflection_pb2.GetServerResponse:
         """Versions, host and limits of the server."""
-        return self._call(self._reflection.GetServer, provider_reflection_pb2.GetServerRequest())
+        return self._call(calls.server(), options)
 
-    def providers(self, names: Sequence[str] = (), *, refresh: bool = False) -> list[provider_reflection_pb2.Provider]:
+    def providers(
+        self, names: Sequence[str] = (), *, refresh: bool = False, **options: Unpack[CallOptions]
+    ) -> list[provider_reflection_pb2.Provider]:
         """Every provider family, or those named: available on the server or not, and why. `refresh`: probe again."""
-        request = provider_reflection_pb2.ListProvidersRequest(names=names, refresh=refresh)
-        return list(self._call(self._reflection.ListProviders, request).providers)
+        return self._call(calls.providers(names, refresh=refresh), options)
 
-    def assignments(self, model: str = "") -> list[provider_reflection_pb2.AssignmentSummary]:
+    def assignments(
+        self, model: str = "", **options: Unpack[CallOptions]
+    ) -> list[provider_reflection_pb2.AssignmentSummary]:
         """One line for each served or failed version. `model` empty: all of them."""
-        request = provider_reflection_pb2.ListAssignmentsRequest(model=model)
-        return list(self._call(self._reflection.ListAssignments, request, model).assignments)
+        return self._call(calls.assignments(model), options)
 
     def assignment(
-        self, model: str, version: str = "", *, omit_nodes: bool = False
+        self, model: str, version: str = "", *, omit_nodes: bool = False, **options: Unpack[CallOptions]
     ) -> provider_reflection_pb2.Assignment:
         """All that is known of one version: requested chain, attempts, nodes, verdict."""
-        request = provider_reflection_pb2.GetAssignmentRequest(model=model, version=version, omit_nodes=omit_nodes)
-        return self._call(self._reflection.GetAssignment, request, model).assignment
+        return self._call(calls.assignment(model, version, omit_nodes=omit_nodes), options)
 
-    def watch(self, model: str = "") -> Generator[provider_reflection_pb2.AssignmentSummary, None, None]:
+    def watch(
+        self, model: str = "", **options: Unpack[CallOptions]
+    ) -> Generator[provider_reflection_pb2.AssignmentSummary, None, None]:
         """First the present state of each version, then every change, until the iterator is closed.
 
-        The one call without a deadline: it is there to wait. Pings find out a server that hangs.
+        The one call without a deadline, unless it is given one: it is there to wait. Pings find out a server that
+        hangs.
         """
-        call = self._reflection.WatchAssignments(
-            provider_reflection_pb2.WatchAssignmentsRequest(model=model), metadata=self._metadata
-        )
+        call = calls.watch(model)
+        method: grpc.UnaryStreamMultiCallable[bytes, bytes] = self._channel.unary_stream(call.method)
+        messages = method(call.request, timeout=options.get("timeout_s"), metadata=self._pairs(options))
         try:
-            for message in call:
-                yield message.assignment
+            for message in messages:
+                yield call.read(message)
         except grpc.RpcError as error:
-            raise from_rpc_error(error, model, self.tls) from error
+            raise self._error(error, call.about) from error
         finally:
-            call.cancel()
+            messages.cancel()
 
     def plan(
         self,
@@ -279,25 +273,36 @@ class Client:
         *,
         chain: Iterable[str | provider_reflection_pb2.Rung] = (),
         omit_nodes: bool = False,
-        timeout_s: float | None = None,
+        **options: Unpack[CallOptions],
     ) -> provider_reflection_pb2.Assignment:
         """Opens a model of the server's repository on a chain without serving it, and says what came of it.
 
         `chain` is of short names or of rungs with options; empty: the model's own. Costs a load.
         """
-        rungs = [provider_reflection_pb2.Rung(provider=rung) if isinstance(rung, str) else rung for rung in chain]
-        request = provider_reflection_pb2.PlanAssignmentRequest(
-            model=model, version=version, chain=rungs, omit_nodes=omit_nodes
-        )
-        return self._call(self._reflection.PlanAssignment, request, model, timeout_s).assignment
+        return self._call(calls.plan(model, version, chain, omit_nodes=omit_nodes), options)
 
-    def _deadline(self, timeout_s: float | None) -> float:
-        return self.timeout_s if timeout_s is None else timeout_s
+    def _infer_call(
+        self, model: str, inputs: Mapping[str, ArrayLike], version: str, outputs: Outputs, request_id: str
+    ) -> calls.Call[_Arrays]:
+        arrays = as_arrays(inputs, model)
+        declared = self._declared(model, version) if may_be_bf16(arrays) else {}
+        return calls.infer(model, arrays, version, outputs, request_id, declared, self._regions)
 
-    def _call(
-        self, method: Callable[..., _Response], request: Message, model: str = "", timeout_s: float | None = None
-    ) -> _Response:
+    def _declared(self, model: str, version: str) -> Mapping[str, str]:
+        known = self._datatypes.get((model, version))
+        return self._remember(model, version, self.metadata(model, version)) if known is None else known
+
+    def _method(self, name: str) -> "grpc.UnaryUnaryMultiCallable[bytes, bytes]":
+        method = self._methods.get(name)
+        if method is None:
+            method = self._methods[name] = self._channel.unary_unary(name)
+        return method
+
+    def _call(self, call: calls.Call[_Result], options: CallOptions) -> _Result:
         try:
-            return method(request, timeout=self._deadline(timeout_s), metadata=self._metadata)
+            data = self._method(call.method)(
+                call.request, timeout=self._timeout_s(options), metadata=self._pairs(options)
+            )
         except grpc.RpcError as error:
-            raise from_rpc_error(error, model, self.tls) from error
+            raise self._error(error, call.about) from error
+        return call.read(data)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["datatype_of", "from_raw", "to_raw"]
+__all__ = ["Buffer", "datatype_of", "dtype_of", "from_raw", "to_raw"]
+
+Buffer = bytes | memoryview
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -33,8 +35,19 @@ _DATATYPES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
 _LENGTH = struct.Struct("<I")
 
 
+def dtype_of(datatype: str) -> np.dtype[Any]:
+    """What arrays of it have here: `object` for BYTES, uint16 for BF16. Raises ValueError for what is no datatype."""
+    dtype = np.dtype(object) if datatype == "BYTES" else _DTYPES.get(datatype)
+    if dtype is None:
+        raise ValueError(f"{datatype!r} is no datatype of the protocol")
+    return dtype
+
+
 def datatype_of(array: NDArray[Any]) -> str:
     """The protocol's name of the array's type. Raises ValueError for what the protocol cannot carry."""
+    known = _DATATYPES.get(array.dtype)
+    if known is not None:
+        return known
     if array.dtype.kind in "OSTU":
         return "BYTES"
     if array.dtype.name == "bfloat16":
@@ -45,13 +58,19 @@ def datatype_of(array: NDArray[Any]) -> str:
     return datatype
 
 
-def to_raw(array: NDArray[Any], datatype: str) -> bytes:
-    """The array's elements as the wire wants them. Raises ValueError for objects that are no text and no bytes."""
+def to_raw(array: NDArray[Any], datatype: str) -> bytes | NDArray[Any]:
+    """The array's elements as the wire wants them: bytes, or an array whose memory has them, which may be the same.
+
+    Raises ValueError for objects that are no text and no bytes.
+    """
     if datatype == "BYTES":
         return b"".join(_with_length(element) for element in array.ravel())
+    dtype = _DTYPES[datatype]
     if array.dtype.name == "bfloat16":
         array = array.view(np.uint16)
-    return array.astype(_DTYPES[datatype], copy=False).tobytes()
+    if array.dtype == dtype and array.flags.c_contiguous:
+        return array
+    return np.ascontiguousarray(array, dtype)
 
 
 def _with_length(element: object) -> bytes:
@@ -62,20 +81,25 @@ def _with_length(element: object) -> bytes:
     return _LENGTH.pack(len(element)) + element
 
 
-def from_raw(raw: bytes, datatype: str, shape: Sequence[int]) -> NDArray[Any]:
-    """A read-only view of `raw`; BYTES become an array of `bytes` objects.
+def from_raw(raw: Buffer, datatype: str, shape: Sequence[int]) -> NDArray[Any]:
+    """A view of `raw`, as writable as that is, or a copy where its alignment would slow down who reads it.
+
+    BYTES become an array of `bytes` objects.
 
     Raises ValueError when the bytes do not fill the shape, or when the datatype is not one of the protocol's.
     """
     if datatype == "BYTES":
-        return _bytes_array(raw, shape)
-    dtype = _DTYPES.get(datatype)
-    if dtype is None:
-        raise ValueError(f"{datatype!r} is no datatype of the protocol")
+        return _bytes_array(bytes(raw), shape)
+    dtype = dtype_of(datatype)
     wanted = math.prod(shape) * dtype.itemsize
     if len(raw) != wanted:
         raise ValueError(f"{datatype} {list(shape)} takes {wanted} bytes, {len(raw)} came")
-    return np.frombuffer(raw, dtype).reshape(shape)
+    array = np.frombuffer(raw, dtype).reshape(shape)
+    if array.flags.aligned:
+        return array
+    array = array.copy()
+    array.flags.writeable = False
+    return array
 
 
 def _bytes_array(raw: bytes, shape: Sequence[int]) -> NDArray[Any]:

@@ -1,11 +1,12 @@
 """Whom a ModelInferRequest is for, from its first bytes."""
 
-from ortolan_server.codec.varints import read_varint
+from ortolan.wire import read_varint
 
 __all__ = ["read_names"]
 
 _MODEL, _VERSION, _ID = 0x0A, 0x12, 0x1A
 _NAMES = (_MODEL, _VERSION, _ID)
+_MOST_FIELDS = 5  # empty ids before the real one place a tensor well: see `ortolan.wire.filling()`
 # What is longer is no name that somebody wants to read in a log.
 _MOST_BYTES = 256
 
@@ -18,7 +19,7 @@ def read_names(data: bytes) -> tuple[str, str]:
     found = {_MODEL: "", _ID: ""}
     at = 0
     try:
-        for _ in _NAMES:
+        for _ in range(_MOST_FIELDS):
             if at >= len(data) or data[at] not in _NAMES:
                 break
             size, start = read_varint(data, at + 1)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ortolan.inference.inference_pb2 import InferParameter, ModelInferResponse
+from ortolan.wire import varint
 from ortolan_server.codec.responses import RAW, check_output_bytes
-from ortolan_server.codec.varints import varint
 from ortolan_server.shared_memory import Place
 from ortolan_server.tensors import Array, OutputHeader, encode_raw
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ortolan.inference.inference_pb2 import InferParameter, ModelInferResponse, ModelStreamInferResponse
-from ortolan_server.codec.varints import varint
+from ortolan.wire import varint
 from ortolan_server.errors import Overloaded
 from ortolan_server.tensors import DATATYPES, Array, OutputHeader, encode_raw
 

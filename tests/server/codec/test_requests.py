@@ -9,9 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ortolan.inference.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
+from ortolan.wire import CUT_BYTES, read_varint, varint
 from ortolan_server.codec import read_request
-from ortolan_server.codec.requests import CUT_BYTES
-from ortolan_server.codec.varints import read_varint, varint
 from ortolan_server.errors import InvalidRequest
 
 REPEATABLE = settings(deadline=None, derandomize=True, max_examples=300)
