@@ -13,6 +13,7 @@ from ortolan.inference import inference_pb2, model_config_pb2
 from ortolan.v1 import provider_reflection_pb2
 from ortolan_client import _calls as calls
 from ortolan_client._answer import Answer
+from ortolan_client._bulk import Bulk, BulkOptions, Rows, blocks_source, bulk, rows_source
 from ortolan_client._connection import CallOptions, Connection
 from ortolan_client._errors import InvalidInput, OrtolanClientError
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
@@ -124,6 +125,30 @@ class Client(Connection):
             return call.read(data)
 
         return Answer(sent, take)
+
+    def map(self, model: str, rows: Rows, *, version: str = "", **options: Unpack[BulkOptions]) -> Bulk:
+        """Any number of rows through a model, in batches whose size and number under way find themselves.
+
+        `rows` is an iterable of mappings, one for each row, without the batch dimension; or columns: a mapping of
+        arrays whose first dimension counts the rows. Iterate over what comes back, see `Bulk`; `BulkOptions` has
+        the options. Raises InvalidInput for a model without a batch dimension.
+        """
+        return bulk(self, model, version, rows_source(rows), options)
+
+    def map_blocks(
+        self,
+        model: str,
+        blocks: Iterable[Mapping[str, NDArray[Any]]],
+        *,
+        version: str = "",
+        total: int | None = None,
+        **options: Unpack[BulkOptions],
+    ) -> Bulk:
+        """As `map`, of columns that come in blocks, each with any number of rows: for what does not fit into memory.
+
+        `total`: how many rows there will be, for the progress.
+        """
+        return bulk(self, model, version, blocks_source(blocks, total), options)
 
     def stream(
         self,

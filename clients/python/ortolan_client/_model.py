@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from numpy.typing import NDArray
 
 from ortolan.v1 import provider_reflection_pb2 as reflection
+from ortolan_client._bulk import Bulk, BulkOptions, Rows
 from ortolan_client._connection import CallOptions
 from ortolan_client._messages import Outputs
 from ortolan_client._signature import Inputs, Signature, TensorSpec
@@ -91,6 +92,10 @@ class Model(_Handle):
         """As `Client.stream`; what does not fit ends the stream, after the answers to what came before."""
         feeds = (self._feeds(item, outputs) for item in inputs)
         return self._client.stream(self.name, feeds, version=self.version, outputs=outputs, **options)
+
+    def map(self, rows: Rows, **options: Unpack[BulkOptions]) -> Bulk:
+        """As `Client.map`."""
+        return self._client.map(self.name, rows, version=self.version, **options)
 
     def ready(self, **options: Unpack[CallOptions]) -> bool:
         return self._client.model_ready(self.name, self.version, **options)
