@@ -35,6 +35,7 @@ _COMMANDS = (
     _Command("doctor", "Which providers work here, and how to mend those that do not.", _HERE),
     _Command("status", "Models of a server, where they run, and whether their contracts are kept.", _SERVER),
     _Command("infer", "Run a model once.", _SERVER),
+    _Command("batch", "Run a model on every row of a file.", _SERVER),
     _Command("health", "Does a server, or one of its models, serve? As an exit status, for probes.", _SERVER),
 )
 
@@ -49,6 +50,8 @@ _SERVER_PACKAGES = {
     "structlog",
 }
 
+
+_BATCH_PACKAGES = {"pyarrow"}
 
 _PROTOBUF = (
     "pip check names them; what needs an older protobuf, as tritonclient does, goes into an environment of its own"
@@ -71,7 +74,11 @@ def _register(app: typer.Typer, command: _Command) -> None:
         try:
             _run(command, context.args, context.command_path)
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in _SERVER_PACKAGES:
+            package = (error.name or "").partition(".")[0]
+            if package in _BATCH_PACKAGES:
+                complain(f"`ortolan {command.name}` needs {package}: pip install 'ortolan[batch]'")
+                raise typer.Exit(USAGE) from error
+            if package not in _SERVER_PACKAGES:
                 raise
             complain(f"`ortolan {command.name}` needs a server extra: {_EXTRAS} ({error.name} is missing)")
             raise typer.Exit(USAGE) from error

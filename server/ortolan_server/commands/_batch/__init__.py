@@ -1,0 +1,1 @@
+"""What `ortolan batch` is made of. Needs pyarrow."""

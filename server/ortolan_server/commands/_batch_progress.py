@@ -1,0 +1,59 @@
+"""How far a batch job is, on stderr."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+__all__ = ["BatchProgress"]
+
+_BAR_WIDTH = 24
+
+
+class BatchProgress:
+    """A bar with rows a second and the time that is left, on a terminal; in a pipe nothing."""
+
+    def __init__(self, model: str) -> None:
+        console = Console(stderr=True, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}", style="bold", markup=False),
+            BarColumn(_BAR_WIDTH),
+            MofNCompleteColumn(),
+            TextColumn("rows"),
+            _Rate(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[calls]}", style="dim", markup=False),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bars.add_task(model, total=None, calls="")
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, rows: int) -> None:
+        """So many were done by earlier runs."""
+        self._bars.update(self._task, completed=rows)
+        self._bars.reset(self._task, completed=rows)
+
+    def show(self, rows: int, total: int | None, calls: str) -> None:
+        self._bars.update(self._task, completed=rows, total=total, calls=calls)
+
+
+class _Rate(ProgressColumn):
+    """Rows a second, lately."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} rows/s")
