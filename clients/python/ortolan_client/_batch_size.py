@@ -1,55 +1,65 @@
 """How many rows go into one call, found by watching how many are answered in a second.
 
 A call costs something whatever it carries, so larger batches bring more rows a second, until the model's own work
-outweighs that. The size doubles while this pays, and then stays.
+outweighs that. The size grows while this pays, and then stays for a while.
 
 Nothing here reads a clock: every time is an argument, in seconds.
 """
 
 __all__ = ["LARGEST_BATCH", "BatchSize"]
 
-LARGEST_BATCH = 65_536
+LARGEST_BATCH = 16_384
 
-_FIRST = 8
-_GAIN = 1.05
-"""By how much the rate must rise to make a larger batch worth its latency."""
+_FIRST_BYTES, _LEAST_FIRST, _MOST_FIRST = 65_536, 8, 1024
+"""The first size is as many rows as have so many bytes: small rows are cheap, mostly."""
 
-_MISSES = 2
-"""Sizes in a row that brought nothing: one may be bad luck."""
+_MOST_BYTES = 16 * 2**20
+"""Of a batch, unless one row has more."""
+
+_GAIN, _LARGE_GAIN = 1.05, 1.5
+"""By how much the rate must rise to make a larger batch worth its latency; and to grow by more than twice."""
+
+_TRIES, _SIZES = 2, 2
+"""Trials of a size that brings nothing, and such sizes in a row: one may be bad luck."""
 
 _TRIAL_ANSWERS, _TRIAL_S = 8, 0.02
 _LONGEST_S = 1.0
 """Batches that take longer do not grow: what a call costs is nothing beside them."""
 
+_AGAIN_S = 30.0
+"""After so long it is found out again: what was found may have been bad luck, and the server changes."""
+
 
 class BatchSize:
-    """`size` rows go into the next call. With `first` equal to `largest` only `limit` changes it."""
+    """`size` rows go into the next call. With `smallest` equal to `largest` only `limit` changes it."""
 
-    def __init__(self, *, first: int = _FIRST, largest: int = LARGEST_BATCH) -> None:
-        self.size = min(first, largest)
+    def __init__(self, *, smallest: int = 1, largest: int = LARGEST_BATCH) -> None:
+        self.size = smallest
         self._largest = largest
-        self._settled = self.size >= largest
+        self._fixed = smallest == largest
+        self._settled_s: float | None = None
         self._best_size, self._best_rate = self.size, 0.0
         self._misses = 0
         self._begun_s: float | None = None
         self._answers = 0
 
-    @property
-    def settled(self) -> bool:
-        """Whether the size stays as it is."""
-        return self._settled
+    def begin(self, row_bytes: int) -> None:
+        """What a row has: as soon as there is one."""
+        if not self._fixed:
+            self.limit(_MOST_BYTES // max(1, row_bytes))
+            self.size = min(max(_FIRST_BYTES // max(1, row_bytes), _LEAST_FIRST), _MOST_FIRST, self._largest)
+            self._best_size = self.size
 
     def limit(self, rows: int) -> None:
         """No batch may have more than so many rows: the model, a message or a deadline forbids it."""
         self._largest = max(1, min(self._largest, rows))
         self._best_size = min(self._best_size, self._largest)
         if self.size > self._largest:
-            self._settled = True
             self._set(self._largest)
 
     def answered(self, rows: int, sent_s: float, now_s: float) -> bool:
         """A batch was answered. True when the next ones have another size."""
-        if self._settled or rows != self.size:
+        if self._fixed or rows != self.size or self._rests(now_s):
             return False
         if self._begun_s is None:
             self._begun_s = now_s
@@ -58,19 +68,34 @@ class BatchSize:
         took_s = now_s - self._begun_s
         if self._answers < _TRIAL_ANSWERS or took_s < _TRIAL_S:
             return False
-        return self._end_trial(self._answers * rows / took_s, now_s - sent_s)
+        rate = self._answers * rows / took_s
+        self._begun_s, self._answers = None, 0
+        return self._set(self._next(rate, now_s - sent_s, now_s))
 
-    def _end_trial(self, rate: float, latency_s: float) -> bool:
-        tried = self.size
-        if rate > self._best_rate * _GAIN:
-            self._best_size, self._best_rate, self._misses = tried, rate, 0
+    def _rests(self, now_s: float) -> bool:
+        if self._settled_s is None:
+            return False
+        if now_s - self._settled_s < _AGAIN_S:
+            return True
+        self._settled_s, self._best_rate, self._misses = None, 0.0, 0
+        return False
+
+    def _next(self, rate: float, latency_s: float, now_s: float) -> int:
+        """The size after a trial of the present one."""
+        gain = rate / self._best_rate if self._best_rate else 1.0
+        if not self._best_rate or gain > _GAIN:
+            self._best_size, self._best_rate, self._misses = self.size, rate, 0
         else:
             self._misses += 1
-        self._settled = self._misses >= _MISSES or tried >= self._largest or latency_s > _LONGEST_S
-        self._set(self._best_size if self._settled else min(tried * 2, self._largest))
-        return self.size != tried
+        if self._misses % _TRIES:
+            return self.size
+        if self._misses == _TRIES * _SIZES or self.size >= self._largest or latency_s > _LONGEST_S:
+            self._settled_s = now_s
+            return self._best_size
+        return min(self.size * (4 if gain > _LARGE_GAIN else 2), self._largest)
 
-    def _set(self, size: int) -> None:
+    def _set(self, size: int) -> bool:
+        changed = size != self.size
         self.size = size
-        self._begun_s = None
-        self._answers = 0
+        self._begun_s, self._answers = None, 0
+        return changed

@@ -209,7 +209,7 @@ def _read_model(client: BulkClient, model: str, version: str, call: CallOptions)
 
 
 def _always(rows: int) -> BatchSize:
-    return BatchSize(first=rows, largest=rows)
+    return BatchSize(smallest=rows, largest=rows)
 
 
 def _silent(_: BulkProgress) -> None:

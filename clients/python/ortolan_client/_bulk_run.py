@@ -35,10 +35,7 @@ __all__ = ["BulkChunk", "BulkRun", "Submit"]
 Submit = Callable[[Tensors], Future[dict[str, NDArray[Any]]]]
 """Sends one batch; its future gives the answer or raises OrtolanClientError."""
 
-_BATCH_BYTES = 4 * 2**20
-"""Of inputs, at most, unless one row has more. Also what gRPC servers take at most unless they are told otherwise."""
-
-_BYTES_UNDER_WAY = 64 * 2**20
+_BYTES_UNDER_WAY = 128 * 2**20
 """Of inputs in all calls that are under way: what is in memory stays bounded whatever the window says."""
 
 _LEAST_AHEAD = 8
@@ -114,6 +111,7 @@ class BulkRun:
         self._taken_rows = 0
         self._given_rows = 0
         self._exhausted = False
+        self._begun = False
 
     def __iter__(self) -> Iterator[BulkChunk]:
         try:
@@ -154,8 +152,9 @@ class BulkRun:
                 self._finish(BulkChunk(start, taken.rows, error=taken.error))
                 continue
             piece = _Piece(start, taken.rows, taken.inputs)
-            most = max(1, _BATCH_BYTES * piece.rows // max(1, piece.size_bytes))
-            self.batch.limit(most)
+            if not self._begun:
+                self._begun = True
+                self.batch.begin(piece.size_bytes // piece.rows)
             return piece
         return None
 

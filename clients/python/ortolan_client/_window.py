@@ -13,6 +13,9 @@ __all__ = ["LARGEST_WINDOW", "Window"]
 
 LARGEST_WINDOW = 128
 
+_FIRST = 2
+"""One call under way leaves the server idle while its answer travels."""
+
 _ROUND_CALLS = 4
 """Answers in a round, at least: the median of fewer says little."""
 
@@ -29,7 +32,7 @@ class Window:
     """`size` calls may be under way now. With `smallest` equal to `largest` it stays as it is."""
 
     def __init__(self, *, smallest: int = 1, largest: int = LARGEST_WINDOW) -> None:
-        self.size = smallest
+        self.size = min(max(smallest, _FIRST), largest)
         self._smallest = smallest
         self._largest = largest
         self._doubling = smallest < largest
@@ -62,7 +65,7 @@ class Window:
         """Forgets what was measured: the server, or the size of the calls, is another one now."""
         self._floor_s, self._floor_since_s = float("inf"), None
         self._doubling = self._smallest < self._largest
-        self._set(self._smallest, now_s)
+        self._set(_FIRST, now_s)
 
     def _end_round(self, now_s: float) -> None:
         latency_s, was_full = median(self._round_s), self._was_full

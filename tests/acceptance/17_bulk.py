@@ -1,0 +1,200 @@
+"""Bulk: a million rows of the tiny model held against ONNX Runtime in this process, and jobs that are killed.
+
+Half of the kills hit the client, half the server, each at a random moment of a run (seeded), up to five in one job, and
+what was killed starts again. At the end every row of the output must be there once, with the answer that an
+uninterrupted run gave it.
+"""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from benchmarks.models import write_repository
+from ortolan_backends.runtime.ort import onnxruntime
+from ortolan_client import Client
+from tests.serving import ENTRY, running_server
+
+ROWS = 1_000_000
+WIDTH = 12
+ROUNDS = 5
+ENOUGH = 0.5
+
+KILLS = 50
+KILLS_OF_A_JOB = 5
+ROWS_OF_A_JOB = 100_000
+SEED = 17
+JOB_LIMIT_S = 60.0
+RESIDENT_GROWTH_BYTES = 64 * 2**20
+
+
+def main() -> int:
+    rows = np.random.default_rng(SEED).standard_normal((ROWS, WIDTH), np.float32)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_repository(folder / "models", ["tiny"], 1)
+        ratio, flat = compare(folder, rows)
+        faults = kill(folder, rows[:ROWS_OF_A_JOB])
+    for fault in faults:
+        print(f"FAULT {fault}")
+    print(
+        f"{ROWS:,} rows at {ratio:.2f} of in-process's rate (wanted: {ENOUGH}), memory {'flat' if flat else 'GROWS'}; "
+        f"{KILLS} kills, {len(faults)} faults"
+    )
+    return 0 if ratio >= ENOUGH and flat and not faults else 1
+
+
+def compare(folder: Path, rows: NDArray[np.float32]) -> tuple[float, bool]:
+    """The rate of `Client.map` over that of a session here at the batch size it found; whether memory stayed flat."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # as the server's
+    path = folder / "models" / "tiny" / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    ratios, resident = [], []
+    with running_server(folder / "models") as server, Client(server.address) as client:
+        for turn in range(ROUNDS):
+            sizes: list[int] = []
+            began_s = time.perf_counter()
+            bulk = client.map("tiny", {"x": rows}, progress=lambda at, sizes=sizes: sizes.append(at.batch_size))  # type: ignore[misc]
+            served = [chunk.outputs["y"] for chunk in bulk.chunks()]
+            served_s = time.perf_counter() - began_s
+            size = sizes[-1]
+            began_s = time.perf_counter()
+            alone = [session.run(None, {"x": rows[start : start + size]})[0] for start in range(0, ROWS, size)]
+            alone_s = time.perf_counter() - began_s
+            same = "same answers" if digest(served) == digest(alone) else "OTHER ANSWERS"
+            assert same == "same answers"
+            ratios.append(alone_s / served_s)
+            resident.append(resident_bytes())
+            print(
+                f"round {turn + 1}: {ROWS / served_s:,.0f} rows/s, in process {ROWS / alone_s:,.0f} with batches of "
+                f"{size:,}: {ratios[-1]:.2f}; {same}; resident {resident[-1] / 2**20:.0f} MiB",
+                flush=True,
+            )
+    return median(ratios), resident[-1] - resident[1] < RESIDENT_GROWTH_BYTES  # the first one warms up
+
+
+def kill(folder: Path, rows: NDArray[np.float32]) -> list[str]:
+    """What is wrong with jobs that were killed; empty: nothing."""
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), WIDTH)
+    pa.parquet.write_table(pa.table({"id": np.arange(len(rows)), "x": column}), folder / "rows.parquet")
+    dice = random.Random(SEED)  # noqa: S311
+    faults: list[str] = []
+    with running_server(folder / "models") as server:
+        address = server.address
+        began_s = time.monotonic()
+        assert Job(folder, address, "whole").finish() == 0
+        whole_s = time.monotonic() - began_s
+        expected = table_digest(folder / "whole.parquet", len(rows))
+        print(f"a job of {len(rows):,} rows takes {whole_s:.1f} s; hash {expected[:16]}; seed {SEED}", flush=True)
+        kills = jobs = 0
+        while kills < KILLS // 2:
+            jobs += 1
+            name = f"client{jobs}"
+            moments: list[float] = []
+            while len(moments) < min(KILLS_OF_A_JOB, KILLS // 2 - kills):
+                moment_s = dice.uniform(0.2, whole_s)
+                if not Job(folder, address, name).killed_after(moment_s):
+                    break  # what was left took less
+                moments.append(moment_s)
+            kills += len(moments)
+            faults += finish(folder, address, name, expected, len(rows), "client", moments)
+    kills, at = 0, address
+    while kills < KILLS // 2:
+        name = f"server{kills // KILLS_OF_A_JOB + 1}"
+        job = Job(folder, at, name)
+        moments = []
+        for _ in range(KILLS_OF_A_JOB):
+            with running_server(folder / "models", "--grpc-address", at) as server:
+                moments.append(dice.uniform(0.0, whole_s / KILLS_OF_A_JOB))
+                time.sleep(moments[-1])  # the moment is what is tested
+                server.stop(signal.SIGKILL)
+        kills += KILLS_OF_A_JOB
+        with running_server(folder / "models", "--grpc-address", at):
+            if status := job.wait():
+                faults.append(f"{name}: ended with {status}: {job.errors}")
+            faults += finish(folder, at, name, expected, len(rows), "server", moments)
+    return faults
+
+
+class Job:
+    """`ortolan batch` in a process of its own; the batches are small so that it lasts."""
+
+    def __init__(self, folder: Path, address: str, name: str) -> None:
+        files = ("--in", str(folder / "rows.parquet"), "--out", str(folder / f"{name}.parquet"), "--keep", "id")
+        options = ("--batch-size", "64", "--in-flight", "2", "--commit-every", "0.02", "--timeout", "10")
+        command = [sys.executable, "-c", ENTRY, "batch", address, "tiny", *files, *options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.errors = ""
+
+    def killed_after(self, moment_s: float) -> bool:
+        """False when it had ended by then."""
+        try:
+            self._process.wait(moment_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            return True
+        self._process.communicate()
+        return False
+
+    def wait(self) -> int:
+        self.errors = self._process.communicate(timeout=JOB_LIMIT_S)[1].strip()
+        return self._process.returncode
+
+    finish = wait
+
+
+def finish(  # noqa: PLR0913 (what is known of a job)
+    folder: Path, address: str, name: str, expected: str, rows: int, who: str, moments: list[float]
+) -> list[str]:
+    """Runs the job once more, and says what is wrong with its output."""
+    job = Job(folder, address, name)
+    status = job.wait()
+    told = ", ".join(f"{moment_s:.2f}" for moment_s in moments)
+    print(f"{name}: {who} killed after {told} s; status {status}", flush=True)
+    if status:
+        return [f"{name}: ended with {status}: {job.errors}"]
+    output = folder / f"{name}.parquet"
+    faults = []
+    if table_digest(output, rows) != expected:
+        faults.append(f"{name}: other rows")
+    left = [path.name for path in folder.glob(f"{name}.parquet.*") if path.name != f"{name}.parquet.job.json"]
+    if left:
+        faults.append(f"{name}: left behind {left}")
+    return faults
+
+
+def table_digest(path: Path, rows: int) -> str:
+    """Of every row's number and answer, in order. Raises AssertionError where a row is missing or comes twice."""
+    table = pa.parquet.read_table(path)
+    assert np.array_equal(table["id"].to_numpy(), np.arange(rows)), f"{path}: {table.num_rows} rows, not each once"
+    return digest([column.flatten().to_numpy() for column in table["y"].chunks])
+
+
+def digest(arrays: Iterable[NDArray[np.float32]]) -> str:
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
