@@ -166,4 +166,4 @@ def _report(result: BatchResult, order: BatchOrder, took_s: float, *, as_json: b
         )
     else:
         line += "  (it was done already)"
-    answers().print(line, markup=False)
+    answers().print(line, markup=False, soft_wrap=True)

@@ -31,6 +31,9 @@ class NpyRows:
         self._file = file
         self.row_bytes = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
 
+    def close(self) -> None:
+        self._file.close()
+
     def skip(self, rows: int) -> None:
         self._file.seek(rows * self.row_bytes, 1)
 
@@ -48,12 +51,22 @@ class NpyRows:
 
 
 def open_npy(path: Path) -> NpyRows:
-    return NpyRows(path.open("rb"))
+    """Raises ValueError as `NpyRows`."""
+    file = path.open("rb")
+    try:
+        return NpyRows(file)
+    except ValueError:
+        file.close()
+        raise
 
 
 def open_npz(path: Path) -> Mapping[str, NpyRows]:
-    archive = zipfile.ZipFile(path)
-    return {name.removesuffix(".npy"): NpyRows(archive.open(name)) for name in archive.namelist()}
+    """By name. Raises ValueError for what is none, or has what is no array of rows."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy"): NpyRows(archive.open(name)) for name in archive.namelist()}
+    except zipfile.BadZipFile as error:
+        raise ValueError("is not a .npz file; save arrays with numpy.savez") from error
 
 
 def npy_header(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:

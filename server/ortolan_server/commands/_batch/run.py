@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, TypeVar
@@ -96,7 +96,8 @@ def _run_kept(  # noqa: PLR0913 (the parts of a run)
     start = chain[-1].stop if chain else 0
     begin(start)
     sink = PartsSink(parts, start, schema_of(chain), commit_every_s=order.commit_every_s)
-    feed = work.run(start, sink, show)
+    with closing(work):
+        feed = work.run(start, sink, show)
     declared = feed.declared_schema(work.source.schema)
     bad_rows = order.bad_rows or output.with_name(f"{output.name}.bad.jsonl")
     bad = join_parts(parts.chain(), order.out_format, output, bad_rows, declared=declared, folder=parts.folder)
@@ -124,8 +125,8 @@ def _run_piped(client: Client, order: BatchOrder, show: Show) -> BatchResult:
         raise BatchFailed(f"{order.target} is there already; --restart replaces it")
     if order.out_format in (Format.NPY, Format.NPZ):
         raise ValueError(f"{order.out_format} begins with the number of rows, which is not known of a pipe")
-    work = _Work(client, order, order.version)
     with ExitStack() as files:
+        work = files.enter_context(closing(_Work(client, order, order.version)))
         streaming = order.target == STDIO
         file = sys.stdout.buffer if streaming else files.enter_context(replaced(Path(order.target)))
         bad: IO[bytes] = sys.stderr.buffer
@@ -153,9 +154,13 @@ class _Work:
         plan = make_plan(source.schema.names, model, order.maps, order.outputs, order.keep)
         types = text_types(plan, source.schema, model.inputs, order.in_format)
         if types and order.source != STDIO:
+            source.close()
             source = open_source(order.source, order.in_format, types)
         check_types(plan, source.schema, model.inputs)
         return source, plan
+
+    def close(self) -> None:
+        self.source.close()
 
     def run(self, start: int, sink: Sink, show: Show) -> Feed:
         """All rows from `start` on. What came by the time of an error is committed."""

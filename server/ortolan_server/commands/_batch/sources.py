@@ -34,6 +34,8 @@ class Source(Protocol):
 
     skipped: int
 
+    def close(self) -> None: ...
+
 
 def open_source(file: str, kind: Format, types: Mapping[str, pa.DataType]) -> Source:
     """`types` are wanted for some columns of a text format; its first block would decide otherwise."""
@@ -85,6 +87,9 @@ class _Parquet:
     def total(self) -> int | None:
         return int(self._file.metadata.num_rows)
 
+    def close(self) -> None:
+        self._file.close()
+
     def batches(self, start: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         metadata = self._file.metadata
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
@@ -103,13 +108,14 @@ class _Arrow:
     def __init__(self, file: str) -> None:
         self.skipped = 0
         self._total: int | None = None
+        self._memory: pa.MemoryMappedFile | None = None
         self._batches: Iterator[pa.RecordBatch]
         if file == STDIO:
             stream = pa.ipc.open_stream(sys.stdin.buffer)
             self.schema: pa.Schema = stream.schema
             self._batches = iter(stream)
             return
-        memory = pa.memory_map(file)
+        self._memory = memory = pa.memory_map(file)
         try:
             reader = pa.ipc.open_file(memory)
         except pa.ArrowInvalid:  # not made to be read from anywhere: a stream that was kept
@@ -120,6 +126,10 @@ class _Arrow:
         self.schema = reader.schema
         self._total = sum(reader.get_batch(index).num_rows for index in range(reader.num_record_batches))
         self._batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
+
+    def close(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
 
     def total(self) -> int | None:
         return self._total
@@ -151,6 +161,11 @@ class _Text:
             )
         self.schema: pa.Schema = self._reader.schema
 
+    def close(self) -> None:
+        self._reader.close()
+        if self._size is not None:
+            self._file.close()
+
     def total(self) -> int | None:
         if not self._size or not self._rows:
             return None
@@ -173,6 +188,10 @@ class _Npy:
         self.skipped = 0
         empty = {name: column_of(array.empty()) for name, array in arrays.items()}
         self.schema: pa.Schema = pa.schema([(name, column.type) for name, column in empty.items()])
+
+    def close(self) -> None:
+        for array in self._arrays.values():
+            array.close()
 
     def total(self) -> int | None:
         return self._total
