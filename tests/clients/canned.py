@@ -42,7 +42,8 @@ class CannedServer:
     """Answers on a port of its own.
 
     `requests` keeps what came, and `beside` the metadata of each; `failure` is what every call answers from now on;
-    while `answering` is clear, unary calls wait. To clients that balance it is healthy as `serving` says.
+    `came` is set by the first unary call; while `answering` is clear, they wait. `serving` is what clients that
+    balance hear of its health.
     """
 
     max_message_bytes: int = 4 * 1024 * 1024
@@ -54,6 +55,7 @@ class CannedServer:
     beside: list[dict[str, str | bytes]] = field(default_factory=list)
     failure: Refused | None = None
     serving: bool = True
+    came: threading.Event = field(default_factory=threading.Event)
     answering: threading.Event = field(default_factory=threading.Event)
     stream_ended: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
 
@@ -92,6 +94,7 @@ class CannedServer:
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         def behaviour(request: Message, context: grpc.ServicerContext) -> Message:
             self.requests.append(request)
+            self.came.set()
             self.beside.append(dict(context.invocation_metadata()))
             self.answering.wait(20)
             try:

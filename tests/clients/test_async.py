@@ -150,8 +150,7 @@ def test_errors(canned: CannedServer, unused_tcp_address: str) -> None:
 def test_to_cancel_a_task_cancels_its_call(canned: CannedServer) -> None:
     async def use(client: AsyncClient) -> None:
         task = asyncio.create_task(client.infer("simple", PAIR))
-        while not canned.requests:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(canned.came.wait, 20)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -1,5 +1,6 @@
 """What goes with a call beside its message: metadata, deadlines, compression."""
 
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,16 +12,18 @@ import pytest
 from ortolan_client import Client, DeadlineExceeded
 from tests.clients.canned import CannedServer
 
+SECRET = secrets.token_hex()
 ONE = {"y": np.ones(1, np.float32)}
 
 
 def test_metadata_of_the_client_and_of_the_call_go_together(canned: CannedServer) -> None:
-    with Client(canned.address, timeout_s=20, token="s3cret", metadata={"tenant": "a", "key-bin": b"\0\xff"}) as client:
+    own: dict[str, str | bytes] = {"tenant": "a", "key-bin": b"\0\xff"}
+    with Client(canned.address, timeout_s=20, token=SECRET, metadata=own) as client:
         client.infer("echo", ONE, metadata=[("trace", "t1")])
         client.server_live(metadata={"trace": "t2"})
         client.submit("echo", ONE, metadata={"trace": "t3"}).result(20)
         client.health()
-    always = {"authorization": "Bearer s3cret", "tenant": "a", "key-bin": b"\0\xff"}
+    always = {"authorization": f"Bearer {SECRET}", **own}
     for beside, trace in zip(canned.beside, ("t1", "t2", "t3", None), strict=True):
         assert always.items() <= beside.items()
         assert beside.get("trace") == trace

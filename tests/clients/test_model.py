@@ -20,7 +20,7 @@ def test_a_handle_knows_its_model(client: Client) -> None:
     assert (simple.name, simple.version, simple.batch_axis) == ("simple", "", 0)
     assert list(simple.inputs) == ["INPUT0", "INPUT1"]
     takes = simple.inputs["INPUT1"]
-    assert (takes.datatype, takes.dtype, takes.shape) == ("INT32", np.int32, (-1, 4))
+    assert (takes.datatype, takes.dtype, takes.shape) == ("INT32", np.dtype(np.int32), (-1, 4))
     assert [str(spec) for spec in simple.outputs.values()] == ["INT32 [-1, 4]"]
     assert repr(client.model("words", "1")) == (
         "<model words/1: text BYTES [-1, 1] → label BYTES [-1], score FP32 [-1, 2]>"
@@ -32,7 +32,7 @@ def test_a_handle_knows_its_model(client: Client) -> None:
 
 def test_a_handle_infers(client: Client, canned: CannedServer) -> None:
     simple = client.model("simple", "1")
-    feeds = {"INPUT0": FOUR, "INPUT1": [[1, 2, 3, 4]]}
+    feeds: dict[str, ArrayLike] = {"INPUT0": FOUR, "INPUT1": [[1, 2, 3, 4]]}
     assert simple.infer(feeds)["SUM"].tolist() == [[2, 3, 4, 5]]
     assert canned.requests[-1].model_version == "1"
     assert simple.submit(feeds).result(20)["SUM"].tolist() == [[2, 3, 4, 5]]
@@ -53,8 +53,10 @@ def test_the_only_input_needs_no_name(client: Client) -> None:
         ),
         (
             {"INPUT0": FOUR, "INPUT1": FOUR.astype(np.int64)},
-            "model 'simple': input 'INPUT1': takes INT32 [-1, 4], got int64 [1, 4], which could lose values: "
-            "array.astype(np.int32) says that this is meant",
+            (
+                "model 'simple': input 'INPUT1': takes INT32 [-1, 4], got int64 [1, 4], which could lose values: "
+                "array.astype(np.int32) says that this is meant"
+            ),
         ),
         (
             {"INPUT0": FOUR, "INPUT1": FOUR[0]},

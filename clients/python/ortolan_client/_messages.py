@@ -29,6 +29,8 @@ _ID = b"\x1a"
 _RAW = bytes((RAW_INPUT,))
 _INFER_RESPONSE = 0x12
 _MOST_BYTES = 2**31 - 1
+# Names and shapes need some of them.
+_MOST_DATA_BYTES = _MOST_BYTES - 2**20
 # Shapes are the caller's choice: without a bound each new one would cost memory for good.
 _MAX_HEADS = 1024
 
@@ -85,6 +87,7 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
                 datatype = "BF16"
             place = place_in(regions, array) if regions and datatype != "BYTES" else None
             if place is None:
+                _check_size(array, datatype, model)
                 data.append(to_raw(array, datatype))
         except ValueError as error:
             raise _invalid(name, error, model) from error
@@ -100,14 +103,24 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
         parts[1] = filling(_start_of_largest(sum(map(len, parts)), sizes))
     for size_bytes, part in zip(sizes, data, strict=True):
         parts += (_RAW, varint(size_bytes), part)
-    if sum(sizes) > _MOST_BYTES - CUT_BYTES:
-        raise MessageTooLarge(
-            f"the inputs have {sum(sizes)} bytes together, and a gRPC message carries at most {_MOST_BYTES}: "
-            "send fewer rows at a time",
-            code="RESOURCE_EXHAUSTED",
-            model=model,
-        )
+    if sum(sizes) > _MOST_DATA_BYTES:
+        raise _too_large(sum(sizes), model)
     return b"".join(parts)  # type: ignore[arg-type]  # arrays are buffers, as numpy's types say from Python 3.12 on
+
+
+def _check_size(array: NDArray[Any], datatype: str, model: str) -> None:
+    """Before it is copied: what is written out here may be a view of next to nothing."""
+    if datatype != "BYTES" and array.nbytes > _MOST_DATA_BYTES:
+        raise _too_large(array.nbytes, model)
+
+
+def _too_large(size_bytes: int, model: str) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"the inputs have {size_bytes} bytes together, and a gRPC message carries at most {_MOST_BYTES}: "
+        "send fewer rows at a time",
+        code="RESOURCE_EXHAUSTED",
+        model=model,
+    )
 
 
 def _start_of_largest(head_bytes: int, sizes: Sequence[int]) -> int:
