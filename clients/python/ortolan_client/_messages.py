@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ortolan.inference.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from ortolan.inference.inference_pb2 import ModelStreamInferResponse as StreamResponse
-from ortolan.wire import CUT_BYTES, RAW_INPUT, RAW_OUTPUT, cut, filling, read_varint, varint
+from ortolan.wire import CUT_BYTES, RAW_INPUT, RAW_OUTPUT, cut, filling, largest_start, read_varint, varint
 from ortolan_client._errors import BadAnswer, InvalidInput, MessageTooLarge
 from ortolan_client._regions import Place, Region, place_in, wanted_place
 from ortolan_client._tensors import Buffer, datatype_of, from_raw, to_raw
@@ -100,7 +100,7 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
     parts.append(head.tensors)
     sizes = [part.nbytes if isinstance(part, np.ndarray) else len(part) for part in data]
     if sum(sizes) >= CUT_BYTES:
-        parts[1] = filling(_start_of_largest(sum(map(len, parts)), sizes))
+        parts[1] = filling(sum(map(len, parts)) + largest_start(sizes))
     for size_bytes, part in zip(sizes, data, strict=True):
         parts += (_RAW, varint(size_bytes), part)
     if sum(sizes) > _MOST_DATA_BYTES:
@@ -121,13 +121,6 @@ def _too_large(size_bytes: int, model: str) -> MessageTooLarge:
         code="RESOURCE_EXHAUSTED",
         model=model,
     )
-
-
-def _start_of_largest(head_bytes: int, sizes: Sequence[int]) -> int:
-    """Where the data of the largest tensor would begin."""
-    largest = max(range(len(sizes)), key=sizes.__getitem__)
-    before = sum(1 + len(varint(size_bytes)) + size_bytes for size_bytes in sizes[:largest])
-    return head_bytes + before + 1 + len(varint(sizes[largest]))
 
 
 @lru_cache(_MAX_HEADS)
@@ -203,7 +196,7 @@ def _arrays(
     for output, data in zip(message.outputs, raw, strict=True):
         try:
             memory = _shared(output, regions) if regions and not data else data
-            arrays[output.name] = from_raw(memory, output.datatype, output.shape)
+            arrays[output.name] = from_raw(memory, output.datatype, tuple(output.shape))
         except ValueError as error:
             raise BadAnswer(f"output {output.name!r}: {error}", code="INTERNAL", model=model) from error
     return arrays

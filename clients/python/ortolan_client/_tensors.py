@@ -66,10 +66,10 @@ def to_raw(array: NDArray[Any], datatype: str) -> bytes | NDArray[Any]:
     if datatype == "BYTES":
         return b"".join(_with_length(element) for element in array.ravel())
     dtype = _DTYPES[datatype]
-    if array.dtype.name == "bfloat16":
-        array = array.view(np.uint16)
     if array.dtype == dtype and array.flags.c_contiguous:
         return array
+    if array.dtype.name == "bfloat16":
+        array = array.view(np.uint16)
     return np.ascontiguousarray(array, dtype)
 
 
