@@ -31,7 +31,7 @@ def fresh_environment(name: str, *requirements: str) -> Path:
 
 def installed(python: Path) -> set[str]:
     """Names of all packages that the interpreter has, as `pip list` says them."""
-    command = [python, "-m", "pip", "--disable-pip-version-check", "list", "--format=json"]
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format=json"]
     listed = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True).stdout
     return {package["name"] for package in json.loads(listed)}
 

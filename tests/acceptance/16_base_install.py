@@ -30,7 +30,7 @@ def call(python: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         models.save(models.simple(), Path(folder) / "simple")
         with running_server(Path(folder), "--shared-memory") as server:
-            command = [python, "-I", ROOT / "tests" / "wheel" / "call_server.py", server.address]
+            command = [str(python), "-I", str(ROOT / "tests/wheel/call_server.py"), server.address]
             return subprocess.run(command, cwd="/", check=False).returncode == 0
 
 

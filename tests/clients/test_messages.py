@@ -56,9 +56,9 @@ def test_requests_are_those_that_protobuf_would_write(
 @pytest.mark.parametrize("request_id", ["", *("x" * length for length in range(1, 10))])
 def test_the_largest_tensor_of_a_large_request_is_aligned(request_id: str) -> None:
     small, large = np.arange(3, dtype=np.int8), np.arange(CUT_BYTES, dtype=np.float64)
-    inputs: dict[str, NDArray[Any]]
-    for inputs in ({"a": small, "b": large}, {"b": large, "a": small}, {"b": large}):
-        data = written({name: ("", array) for name, array in inputs.items()}, request_id=request_id)
+    two: dict[str, tuple[str, NDArray[Any]]] = {"a": ("INT8", small), "b": ("FP64", large)}
+    for inputs in (two, dict(reversed(two.items())), {"b": ("FP64", large)}):
+        data = written(inputs, request_id=request_id)
         assert data.index(large.tobytes()) % 8 == 0
         assert v2.ModelInferRequest.FromString(data).id == request_id
 
