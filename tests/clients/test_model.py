@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from ortolan_client import Client, InvalidInput, NotFound, TensorSpec
+from ortolan.inference.inference_pb2 import ModelMetadataResponse
+from ortolan_client import BadAnswer, Client, InvalidInput, NotFound, TensorSpec
+from ortolan_client._signature import Signature, signature_of
 from tests.clients.canned import CannedServer
 
 FOUR = np.ones((1, 4), np.int32)
@@ -78,9 +80,14 @@ def test_what_does_not_fit_is_not_sent(client: Client, canned: CannedServer, fee
     assert canned.requests == []
 
 
-def test_the_batch_axis_is_that_of_all() -> None:
-    from ortolan_client._signature import Signature  # noqa: PLC0415
+def test_metadata_that_break_the_protocol_are_an_error() -> None:
+    metadata = ModelMetadataResponse(name="m")
+    metadata.inputs.add(name="x", datatype="FP33", shape=[1])
+    with pytest.raises(BadAnswer, match="'FP33' is no datatype of the protocol"):
+        signature_of(metadata, "")
 
+
+def test_the_batch_axis_is_that_of_all() -> None:
     batched, fixed = {"x": spec("FP32", -1, 2)}, {"x": spec("FP32", 2, -1)}
     assert Signature("m", "", batched, batched).batch_axis == 0
     assert Signature("m", "", batched, fixed).batch_axis is None

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from ortolan_client import AsyncClient, Client, InvalidInput, NotAllowed, NotFound
+from ortolan_client import AsyncClient, Client, InvalidInput, NotAllowed, NotFound, SharedMemory
 from ortolan_client import _regions as regions
+from ortolan_client._calls import unregister_region
 from tests import models
 from tests.serving import running_server
 
@@ -28,7 +29,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(repository: Path) -> Iterator[str]:
-    with running_server(repository, "--shared-memory") as server:
+    with running_server(repository, "--shared-memory", "--shared-memory-size", "16MiB") as server:
         yield server.address
 
 
@@ -105,8 +106,8 @@ def test_nothing_is_left_behind(client: Client, address: str) -> None:
     memory.close()
     assert client.infer("identity", {"x": x})["y"].tolist() == [[1, 1]]  # as any other array
     with Client(address, timeout_s=20) as other:
-        other.shared_memory(2**30 - 2**20)
-    client.shared_memory(2**30 - 2**20).close()  # the limit of all regions: that of the other client is gone
+        other.shared_memory(2**24 - 2**12)
+    client.shared_memory(2**24 - 2**12).close()  # the limit of all regions: that of the other client is gone
 
 
 def test_what_does_not_fit_is_told(client: Client) -> None:
@@ -132,6 +133,11 @@ def test_a_server_that_has_it_off_says_how_to_switch_it_on(repository: Path) -> 
         with pytest.raises(NotAllowed, match="--shared-memory"):
             client.shared_memory(2**12)
         assert left() == before
+        gone = SharedMemory(2**12, client._unregister)
+        gone.forget_name()
+        client._regions = (gone,)
+        server.stop()
+        gone.close()  # a server that is gone has forgotten it: no error
 
 
 def test_a_server_elsewhere_is_recognised(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,13 +148,10 @@ def test_a_server_elsewhere_is_recognised(client: Client, tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_started_anew_does_not_know_it(repository: Path, tmp_path: Path) -> None:
-    socket = f"unix:{tmp_path}/grpc.sock"
-    flags = ("--shared-memory", "--grpc-address", socket)
-    with Client(socket, timeout_s=20) as client:
-        with running_server(repository, *flags):
-            memory = client.shared_memory(2**12)
-        with running_server(repository, *flags), pytest.raises(NotFound, match="no shared memory region"):
+def test_a_server_that_started_anew_does_not_know_it(client: Client) -> None:
+    with client.shared_memory(2**12) as memory:
+        client._call(unregister_region(memory.name), {})
+        with pytest.raises(NotFound, match="no shared memory region"):
             client.infer("identity", {"x": memory.array(np.ones((1, 2), np.float32))})
 
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ortolan.inference import inference_pb2, model_config_pb2
 from ortolan.v1 import provider_reflection_pb2
 from ortolan_client import _calls as calls
-from ortolan_client._connection import CallOptions, Connection
-from ortolan_client._errors import InvalidInput, OrtolanClientError
+from ortolan_client._connection import FAREWELL_S, CallOptions, Connection
+from ortolan_client._errors import DeadlineExceeded, InvalidInput, Unavailable
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
 from ortolan_client._model import AsyncModel
 from ortolan_client._regions import Region
@@ -52,8 +52,7 @@ class AsyncClient(Connection):
         if self._opened is None:
             return
         for region in self._regions:
-            with suppress(OrtolanClientError):
-                await self._unregister(region)
+            await self._unregister(region)
         await self._opened.close()
 
     async def __aenter__(self) -> Self:
@@ -111,7 +110,8 @@ class AsyncClient(Connection):
 
     async def _unregister(self, region: Region) -> None:
         if self._drop(region):
-            await self._call(calls.unregister_region(region.name), {})
+            with suppress(Unavailable, DeadlineExceeded):  # a server that is gone has forgotten it
+                await self._call(calls.unregister_region(region.name), {"timeout_s": FAREWELL_S})
 
     async def server_live(self, **options: Unpack[CallOptions]) -> bool:
         return await self._call(calls.server_live(), options)
