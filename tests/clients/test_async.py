@@ -241,3 +241,42 @@ def test_leaving_a_stream_early_cancels(canned: CannedServer) -> None:
 
     with_client(canned.address, use)
     assert canned.stream_ended.get(timeout=10) == "ended"
+
+
+def test_closing_the_client_ends_what_is_under_way(canned: CannedServer) -> None:
+    async def run() -> None:
+        client = AsyncClient(canned.address, timeout_s=20)
+        watched = client.watch()
+        changes = asyncio.create_task(anext(watched))
+        answers = client.stream("simple", waiting())
+        first = await anext(answers)
+        assert first["SUM"].tolist() == [[1, 1, 1, 1]]
+        tasks = [asyncio.create_task(client.infer("simple", PAIR)), asyncio.create_task(anext(answers)), changes]
+        await asyncio.to_thread(canned.came.wait, 20)
+        await client.close()
+        for task in tasks:
+            with pytest.raises(Cancelled):
+                await task
+
+    async def waiting() -> AsyncIterator[Item]:
+        for item in items(1):
+            yield item
+        await asyncio.Event().wait()
+
+    canned.answering.clear()
+    asyncio.run(run())
+
+
+def test_a_reading_that_is_cancelled_ends_the_stream(canned: CannedServer) -> None:
+    async def never() -> AsyncIterator[Item]:
+        await asyncio.Event().wait()
+        yield PAIR
+
+    async def use(client: AsyncClient) -> None:
+        answers = client.stream("simple", never())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(answers), 0.05)
+        with pytest.raises(Cancelled):
+            await anext(answers)
+
+    with_client(canned.address, use)

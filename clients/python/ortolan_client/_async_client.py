@@ -1,5 +1,6 @@
 """The client for asyncio: the calls of `Client`, to be awaited."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -18,7 +19,7 @@ from ortolan_client._model import AsyncModel
 from ortolan_client._regions import Region
 from ortolan_client._shared_memory import AsyncSharedMemory, with_hint
 from ortolan_client._signature import signature_of
-from ortolan_client._stream import AsyncInferStream, AsyncStreamCall
+from ortolan_client._stream import AsyncInferStream, AsyncStreamCall, raise_closed
 
 __all__ = ["AsyncClient"]
 
@@ -183,6 +184,9 @@ class AsyncClient(Connection):
                 yield call.read(message)
         except grpc.RpcError as error:
             raise self._error(error, call.about) from error
+        except asyncio.CancelledError as error:
+            raise_closed(error, call.about)
+            raise
         finally:
             messages.cancel()
 
@@ -221,4 +225,7 @@ class AsyncClient(Connection):
             )
         except grpc.RpcError as error:
             raise self._error(error, call.about) from error
+        except asyncio.CancelledError as error:
+            raise_closed(error, call.about)
+            raise
         return call.read(data)

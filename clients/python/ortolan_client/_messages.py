@@ -24,6 +24,8 @@ __all__ = ["Outputs", "as_arrays", "may_be_bf16", "read_answer", "read_stream_an
 Outputs = Sequence[str] | Mapping[str, NDArray[Any] | None] | None
 """The names of those wanted, None: all. As a mapping also where in shared memory each shall go; None: in the answer."""
 
+_Data = bytes | NDArray[Any]
+
 # Tags, as in `ortolan.wire`.
 _ID = b"\x1a"
 _RAW = bytes((RAW_INPUT,))
@@ -78,8 +80,17 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
 
     Raises InvalidInput naming the tensor, and MessageTooLarge for what no message can carry.
     """
-    tensors = []
-    data: list[bytes | NDArray[Any]] = []
+    tensors, data = _encoded(model, arrays, declared, regions)
+    head = _head(model, version, tensors, _wanted(outputs, regions, model))
+    return _joined(model, head, request_id, data)
+
+
+def _encoded(
+    model: str, arrays: Mapping[str, NDArray[Any]], declared: Mapping[str, str], regions: Sequence[Region]
+) -> tuple[tuple[_Tensor, ...], list[_Data]]:
+    """What to say of each tensor, and the data of those that travel."""
+    tensors: list[_Tensor] = []
+    data: list[_Data] = []
     for name, array in arrays.items():
         try:
             datatype = datatype_of(array)
@@ -92,19 +103,22 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
         except ValueError as error:
             raise _invalid(name, error, model) from error
         tensors.append(_Tensor(name, datatype, array.shape, place))
-    head = _head(model, version, tuple(tensors), _wanted(outputs, regions, model))
-    encoded = request_id.encode()
-    parts: list[bytes | NDArray[Any]] = [head.names, b""]
-    if encoded:
-        parts += (_ID, varint(len(encoded)), encoded)
-    parts.append(head.tensors)
-    sizes = [part.nbytes if isinstance(part, np.ndarray) else len(part) for part in data]
-    if sum(sizes) >= CUT_BYTES:
+    return tuple(tensors), data
+
+
+def _joined(model: str, head: _Head, request_id: str, data: Sequence[_Data]) -> bytes:
+    parts: list[_Data] = [head.names, b"", head.tensors]
+    if request_id:
+        encoded = request_id.encode()
+        parts[2:2] = (_ID, varint(len(encoded)), encoded)
+    sizes = [each.nbytes if isinstance(each, np.ndarray) else len(each) for each in data]
+    size_bytes = sum(sizes)
+    if size_bytes > _MOST_DATA_BYTES:
+        raise _too_large(size_bytes, model)
+    if size_bytes >= CUT_BYTES:
         parts[1] = filling(sum(map(len, parts)) + largest_start(sizes))
-    for size_bytes, part in zip(sizes, data, strict=True):
-        parts += (_RAW, varint(size_bytes), part)
-    if sum(sizes) > _MOST_DATA_BYTES:
-        raise _too_large(sum(sizes), model)
+    for each_bytes, each in zip(sizes, data, strict=True):
+        parts += (_RAW, varint(each_bytes), each)
     return b"".join(parts)  # type: ignore[arg-type]  # arrays are buffers, as numpy's types say from Python 3.12 on
 
 
