@@ -78,8 +78,8 @@ class Session:
 
     def __init__(self, session: Any, model: ModelFile) -> None:  # noqa: ANN401 - onnxruntime has no types
         self._session = session
-        # Memory infos have no public way before 1.32; and `InferenceSession.run` looks at names and kinds of inputs again,
-        # which takes a small model longer than its run.
+        # Memory infos have no public way before 1.32; and `InferenceSession.run` looks again at names and kinds of
+        # inputs, which takes a small model longer than its run.
         native = self._native = session._sess  # noqa: SLF001
         self.inputs = _tensors(session.get_inputs(), native.input_meminfos, model.unranked)
         self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)
