@@ -34,7 +34,7 @@ acceptance: $(DEV) ## check what a user is promised, on the example models and a
 lint: $(DEV) ## check style, types, protos, and that what is generated is fresh
 	@echo "ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo "mypy" && $(BIN)/mypy
-	@echo "protos" && $(BIN)/python protos/generate.py --check && $(BIN)/buf lint protos
+	@echo "protos" && $(BIN)/python protos/generate.py --check && $(BIN)/buf lint protos && $(BIN)/python protos/breaking.py
 	@echo "Dockerfile" && $(BIN)/hadolint Dockerfile
 	@echo "docs" && $(BIN)/python scripts/providers_page.py --check
 
