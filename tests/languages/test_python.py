@@ -108,18 +108,20 @@ def declared(tensors: Any) -> list[Vector]:
     return [{"name": it.name, "datatype": it.datatype, "shape": list(it.shape)} for it in tensors]
 
 
+@pytest.fixture(scope="module")
+def messages() -> Any:
+    return pytest.importorskip("tritonclient.grpc.service_pb2")
+
+
+@pytest.fixture(scope="module")
+def stub(server_env: Mapping[str, str]) -> Iterator[Any]:
+    stubs = pytest.importorskip("tritonclient.grpc.service_pb2_grpc")
+    with grpc.insecure_channel(server_env["ORTOLAN_ADDRESS"]) as channel:
+        yield stubs.GRPCInferenceServiceStub(channel)
+
+
 class TestTritonStubs:
     """What speaks the protocol by stubs of another's, with raw contents."""
-
-    @pytest.fixture(scope="class")
-    def messages(self) -> Any:
-        return pytest.importorskip("tritonclient.grpc.service_pb2")
-
-    @pytest.fixture(scope="class")
-    def stub(self, server_env: Mapping[str, str]) -> Iterator[Any]:
-        stubs = pytest.importorskip("tritonclient.grpc.service_pb2_grpc")
-        with grpc.insecure_channel(server_env["ORTOLAN_ADDRESS"]) as channel:
-            yield stubs.GRPCInferenceServiceStub(channel)
 
     @cases("infer")
     def test_infer(self, stub: Any, messages: Any, case: Vector) -> None:
