@@ -3,12 +3,9 @@ package ortolan_test
 import (
 	"context"
 	"errors"
-	"iter"
 	"maps"
-	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -129,81 +126,6 @@ func expectStatus(t *testing.T, err error, code, text string) {
 	}
 }
 
-func TestStreams(t *testing.T) {
-	client := connect(t)
-	for _, vector := range loadVectors(t).Streams {
-		t.Run(vector.Name, func(t *testing.T) {
-			items := func(yield func([]ortolan.Tensor) bool) {
-				for _, item := range vector.Items {
-					if !yield(typed(t, item.Inputs)) {
-						return
-					}
-				}
-			}
-			came := 0
-			for answer, err := range client.Stream(t.Context(), vector.Model, items) {
-				if came == len(vector.Items) {
-					t.Fatalf("more came: %v, %v", answer, err)
-				}
-				item := vector.Items[came]
-				var failed *ortolan.ItemError
-				switch {
-				case item.Error == "" && err == nil:
-					expectOutputs(t, item.Outputs, answer.Outputs)
-				case item.Error == "" || !errors.As(err, &failed):
-					t.Fatalf("item %d: %v", came, err)
-				case failed.Index != came || !strings.Contains(failed.Message, item.Error) || !errors.Is(err, ortolan.ErrItem):
-					t.Errorf("item %d: %v, not %q", came, failed, item.Error)
-				}
-				came++
-			}
-			if came != len(vector.Items) {
-				t.Errorf("%d answers came for %d items", came, len(vector.Items))
-			}
-		})
-	}
-}
-
-func row(value int64) []ortolan.Tensor {
-	return []ortolan.Tensor{ortolan.NewTensor("x", []int64{1, 3}, []int64{value, value, value})}
-}
-
-func TestAStreamEndsAtAnItemThatCannotBeSent(t *testing.T) {
-	items := func(yield func([]ortolan.Tensor) bool) {
-		wrong := []ortolan.Tensor{ortolan.NewTensor("x", []int64{1, 3}, []int64{1})}
-		_ = yield(row(1)) && yield(wrong) && yield(row(2))
-	}
-	var answers int
-	var last error
-	for _, err := range connect(t).Stream(t.Context(), "echo_int64", items) {
-		if err == nil {
-			answers++
-		}
-		last = err
-	}
-	if answers != 1 || !errors.Is(last, ortolan.ErrInvalidInput) {
-		t.Errorf("%d answers, then %v", answers, last)
-	}
-}
-
-func TestAStreamIsLeftEarly(t *testing.T) {
-	client := connect(t)
-	ended := make(chan struct{})
-	endless := func(yield func([]ortolan.Tensor) bool) {
-		defer close(ended)
-		for value := int64(0); yield(row(value)); value++ {
-		}
-	}
-	next, stop := iter.Pull2(client.Stream(t.Context(), "echo_int64", endless))
-	for range 3 {
-		if _, err, _ := next(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stop()
-	<-ended // or the test never ends
-}
-
 func TestHealth(t *testing.T) {
 	client := connect(t)
 	for _, vector := range loadVectors(t).Health {
@@ -305,45 +227,6 @@ func TestServerAndProviders(t *testing.T) {
 	if err != nil || len(providers) != 1 || providers[0].Availability != ortolanpb.Provider_AVAILABLE {
 		t.Errorf("%v, %v", providers, err)
 	}
-}
-
-func endlessRun() []ortolan.Tensor {
-	return []ortolan.Tensor{ortolan.NewTensor("n", nil, []int64{math.MaxInt64})}
-}
-
-func TestACallWithoutADeadlineHasTheClients(t *testing.T) {
-	client := connect(t, ortolan.WithTimeout(200*time.Millisecond))
-	_, err := client.Infer(context.Background(), "countdown", endlessRun())
-	if !errors.Is(err, ortolan.ErrDeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v", err)
-	}
-	for _, err = range client.Stream(context.Background(), "countdown", only(endlessRun())) {
-	}
-	if !errors.Is(err, ortolan.ErrDeadlineExceeded) {
-		t.Errorf("the stream: %v", err)
-	}
-}
-
-func TestACallKeepsItsOwnDeadline(t *testing.T) {
-	client := connect(t, ortolan.WithTimeout(time.Nanosecond))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if _, err := client.Infer(ctx, "echo_int64", row(1)); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestACallIsCancelled(t *testing.T) {
-	client := connect(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer time.AfterFunc(100*time.Millisecond, cancel).Stop()
-	if _, err := client.Infer(ctx, "countdown", endlessRun()); !errors.Is(err, ortolan.ErrCancelled) {
-		t.Errorf("%v", err)
-	}
-}
-
-func only(inputs []ortolan.Tensor) iter.Seq[[]ortolan.Tensor] {
-	return func(yield func([]ortolan.Tensor) bool) { yield(inputs) }
 }
 
 func TestAMessageThatIsTooLarge(t *testing.T) {
