@@ -25,6 +25,10 @@ serve: $(SERVE) ## prepare the example models and serve them on 127.0.0.1:8001
 test: $(DEV) ## run the tests (ARGS="-k engine -x" goes to pytest)
 	@$(BIN)/python -m pytest --quiet $(ARGS)
 
+.PHONY: test-clients
+test-clients: $(DEV) ## run every language's client against a live server (ARGS="-k go"); what lacks its tools skips
+	@$(BIN)/python -m pytest --quiet -rs tests/languages $(ARGS)
+
 .PHONY: acceptance
 acceptance: $(DEV) ## check what a user is promised, on the example models and a real server
 	@$(BIN)/python examples/prepare.py
