@@ -28,9 +28,11 @@ def test_example(cargo: str, example_env: Mapping[str, str]) -> None:
     assert output.splitlines() == ["it is a 7", "digits/1 KEPT on cpu", "  3 nodes on cpu"]
 
 
-def test_format(cargo: str) -> None:
+def test_format(cargo: str, toolchain: Callable[[str], str]) -> None:
+    toolchain("rustfmt")
     run(RUST, cargo, "fmt", "--check")
 
 
-def test_clippy(cargo: str) -> None:
+def test_clippy(cargo: str, toolchain: Callable[[str], str]) -> None:
+    toolchain("cargo-clippy")
     run(RUST, cargo, "clippy", "--locked", "--all-targets", "--", "--deny", "warnings")

@@ -12,7 +12,8 @@ namespace {
 
 std::string Bytes(const Json& base64) {
   std::string bytes;
-  if (!absl::Base64Unescape(base64.get<std::string>(), &bytes)) throw std::runtime_error("not base64: " + base64.dump());
+  if (!absl::Base64Unescape(base64.get<std::string>(), &bytes))
+    throw std::runtime_error("not base64: " + base64.dump());
   return bytes;
 }
 
@@ -72,8 +73,7 @@ Json Raw(const Json& tensors) {
   return raw;
 }
 
-Json Declared(
-    const google::protobuf::RepeatedPtrField<inference::ModelMetadataResponse::TensorMetadata>& tensors) {
+Json Declared(const google::protobuf::RepeatedPtrField<inference::ModelMetadataResponse::TensorMetadata>& tensors) {
   Json declared = Json::array();
   for (const auto& tensor : tensors) declared.push_back(Described(tensor));
   return declared;

@@ -25,7 +25,6 @@ Json Outputs(const inference::ModelInferResponse& answer);
 Json Raw(const Json& tensors);
 
 // Name, datatype and shape of each.
-Json Declared(
-    const google::protobuf::RepeatedPtrField<inference::ModelMetadataResponse::TensorMetadata>& tensors);
+Json Declared(const google::protobuf::RepeatedPtrField<inference::ModelMetadataResponse::TensorMetadata>& tensors);
 
 }  // namespace vectors

@@ -1,5 +1,7 @@
 // The test vectors that all clients share, against a live server. ORTOLAN_ADDRESS and ORTOLAN_VECTORS name the two;
 // `make test-clients` sets them.
+#include "vectors.h"
+
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -13,7 +15,6 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "ortolan/inference/inference.grpc.pb.h"
 #include "ortolan/v1/provider_reflection.grpc.pb.h"
-#include "vectors.h"
 
 namespace {
 
@@ -102,7 +103,8 @@ TEST(Vectors, FailuresCarryTheirCodeAndText) {
     SCOPED_TRACE(vector.at("name"));
     const auto status = Call(vector);
     EXPECT_EQ(Name(status.error_code()), vector.at("code")) << status.error_message();
-    EXPECT_NE(status.error_message().find(vector.at("text").get<std::string>()), std::string::npos) << status.error_message();
+    EXPECT_NE(status.error_message().find(vector.at("text").get<std::string>()), std::string::npos)
+        << status.error_message();
   }
 }
 
@@ -119,7 +121,8 @@ TEST(Vectors, StreamsAnswerInOrderAndCarryErrorsAsItems) {
     for (const auto& item : vector.at("items")) {
       ASSERT_TRUE(stream->Read(&answer));
       if (item.contains("error")) {
-        EXPECT_NE(answer.error_message().find(item.at("error").get<std::string>()), std::string::npos) << answer.error_message();
+        EXPECT_NE(answer.error_message().find(item.at("error").get<std::string>()), std::string::npos)
+            << answer.error_message();
       } else {
         EXPECT_EQ(answer.error_message(), "");
         EXPECT_EQ(vectors::Outputs(answer.infer_response()), vectors::Raw(item.at("outputs")));

@@ -232,8 +232,7 @@ class VectorsTest {
   }
 
   private static GRPCInferenceServiceGrpc.GRPCInferenceServiceBlockingStub inference() {
-    return GRPCInferenceServiceGrpc.newBlockingStub(channel)
-        .withDeadlineAfter(DEADLINE_S, SECONDS);
+    return GRPCInferenceServiceGrpc.newBlockingStub(channel).withDeadlineAfter(DEADLINE_S, SECONDS);
   }
 
   private static ProviderReflectionGrpc.ProviderReflectionBlockingStub reflection() {

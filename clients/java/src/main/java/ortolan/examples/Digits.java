@@ -47,7 +47,8 @@ public final class Digits {
   }
 
   private static long read(ManagedChannel channel, float[] pixels) {
-    ByteBuffer raw = ByteBuffer.allocate(pixels.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer raw =
+        ByteBuffer.allocate(pixels.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
     raw.asFloatBuffer().put(pixels);
     var request =
         ModelInferRequest.newBuilder()
