@@ -83,7 +83,8 @@ int main(int argc, char** argv) {
   const std::string address = argc > 1 ? argv[1] : "127.0.0.1:8001";
   const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
   try {
-    std::cout << "it is a " << Read(channel, kSeven) << "\n";
+    const std::int64_t digit = Read(channel, kSeven);
+    std::cout << "it is a " << digit << "\n";
     PrintAssignments(channel);
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
