@@ -28,7 +28,8 @@ def server_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str
 
 @pytest.fixture(scope="session")
 def example_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """The same with a server of the example model `magika`, and ORTOLAN_LABELS, the path of the names of its classes.
+    """The same with a server of the example models `digits` and `magika`, and ORTOLAN_LABELS, the path of the names of
+    magika's classes.
 
     Prepares the example models, which are downloaded where they are not there yet.
     """
@@ -38,6 +39,7 @@ def example_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
     assert prepared.returncode == 0, prepared.stdout + prepared.stderr
     magika = ROOT / "examples" / "models" / "magika"
     repository = tmp_path_factory.mktemp("examples")
-    (repository / "magika").symlink_to(magika)
+    for name in ("digits", "magika"):
+        (repository / name).symlink_to(magika.with_name(name))
     with running_server(repository) as server:
         yield {**os.environ, "ORTOLAN_ADDRESS": server.address, "ORTOLAN_LABELS": str(magika / "labels.txt")}
