@@ -1,7 +1,5 @@
 /** The kinds of calls there are, each with a deadline, the caller's token, and an AbortSignal that gives it up. */
 
-import { once } from "node:events";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -13,6 +11,9 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { fromServiceError } from "./errors.js";
+
+// Of one stream, unanswered. gRPC's own back-pressure does not hold a sender: it takes requests at once, for another try.
+const IN_FLIGHT = 32;
 
 export interface CallOptions {
   /** Milliseconds until the call ends with DeadlineExceededError; the client's own if not given. */
@@ -91,11 +92,15 @@ export class Calls {
       this.#metadata,
       deadline,
     );
+    const places = new Places(IN_FLIGHT);
     let thrown: { error: unknown } | undefined;
-    send(call, requests).catch((error: unknown) => {
+    send(call, requests, places).catch((error: unknown) => {
       thrown = { error };
     });
-    yield* answers(call, model, options.signal);
+    for await (const answer of answers(call, model, options.signal)) {
+      places.free();
+      yield answer;
+    }
     if (thrown) throw thrown.error;
   }
 
@@ -123,20 +128,42 @@ async function* answers<A>(
   }
 }
 
-/** Sends no faster than the connection takes it, and no longer than the call lasts. */
-async function send<Q, A>(call: ClientDuplexStream<Q, A>, requests: AsyncIterable<Q>): Promise<void> {
-  const ended = new AbortController();
-  call.once("status", () => ended.abort());
+/** Sends while there are places, and no longer than the call lasts. */
+async function send<Q, A>(call: ClientDuplexStream<Q, A>, requests: AsyncIterable<Q>, places: Places): Promise<void> {
+  let ended = false;
+  call.once("status", () => {
+    ended = true;
+    places.free();
+  });
   try {
     for await (const request of requests) {
-      if (ended.signal.aborted) return;
-      if (call.write(request)) continue;
-      await once(call, "drain", { signal: ended.signal });
-      // Until the first answer gRPC keeps requests for another try, and takes them at once: let it do its work, too.
-      await nextTurn();
+      await places.take();
+      if (ended) return;
+      call.write(request);
     }
   } finally {
     call.end();
+  }
+}
+
+/** A number of places; who finds none free waits for one. There is one who takes. */
+class Places {
+  #free: number;
+  #freed: (() => void) | undefined;
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async take(): Promise<void> {
+    if (this.#free === 0) await new Promise<void>((resolve) => (this.#freed = resolve));
+    this.#free -= 1;
+  }
+
+  free(): void {
+    this.#free += 1;
+    this.#freed?.();
+    this.#freed = undefined;
   }
 }
 

@@ -6,7 +6,7 @@ import { ADDRESS } from "./server.js";
 /** What becomes of a connection: "cut" and "hang" let LET_THROUGH_BYTES through. */
 export type Fate = "serve" | "cut" | "hang";
 
-export const LET_THROUGH_BYTES = 10_000;
+const LET_THROUGH_BYTES = 10_000;
 
 export class Relay {
   connections = 0;
