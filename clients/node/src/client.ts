@@ -82,7 +82,8 @@ export class Client implements Disposable {
    * One inference for each item of `inputs`, over one stream whose deadline is for the whole of it.
    *
    * The answers come in the order of the inputs. An item that fails comes as `{ error }`, and the stream goes on; any
-   * other error ends it. The call starts with the first `next()`, and leaving the loop cancels it.
+   * other error ends it. The call starts with the first `next()`; inputs are drawn as they are answered, with 32 under
+   * way; leaving the loop cancels it.
    */
   async *stream(
     model: string,
