@@ -34,9 +34,9 @@ FOUR = np.ones((1, 4), np.int32)
 PAIR = {"INPUT0": FOUR, "INPUT1": FOUR}
 
 
-def with_client(address: str, use: Use) -> None:
+def with_client(address: str, use: Use, retries: int = 3) -> None:
     async def run() -> None:
-        async with AsyncClient(address, timeout_s=20) as client:
+        async with AsyncClient(address, timeout_s=20, retries=retries) as client:
             await use(client)
 
     asyncio.run(run())
@@ -144,7 +144,7 @@ def test_errors(canned: CannedServer, unused_tcp_address: str) -> None:
             await anext(client.stream("echo", [{"x": FOUR}]))
 
     with_client(canned.address, use)
-    with_client(unused_tcp_address, nobody)
+    with_client(unused_tcp_address, nobody, retries=0)
 
 
 def test_to_cancel_a_task_cancels_its_call(canned: CannedServer) -> None:

@@ -160,6 +160,11 @@ def test_it_is_one_servers() -> None:
         client.shared_memory(2**12)
 
 
+def test_a_region_of_nothing_is_refused(client: Client) -> None:
+    with pytest.raises(ValueError, match="a region has at least one byte, not 0"):
+        client.shared_memory(0)
+
+
 def test_asyncio(address: str) -> None:
     async def use() -> None:
         async with AsyncClient(address, timeout_s=20) as client, await client.shared_memory(2**22) as memory:

@@ -94,7 +94,9 @@ def from_raw(raw: Buffer, datatype: str, shape: Sequence[int]) -> NDArray[Any]:
     wanted = math.prod(shape) * dtype.itemsize
     if len(raw) != wanted:
         raise ValueError(f"{datatype} {list(shape)} takes {wanted} bytes, {len(raw)} came")
-    array = np.frombuffer(raw, dtype).reshape(shape)
+    if not wanted:
+        return np.empty(shape, dtype)
+    array: NDArray[Any] = np.ndarray(shape, dtype, raw)
     if array.flags.aligned:
         return array
     array = array.copy()
