@@ -38,7 +38,7 @@ Way = Callable[[], NDArray[Any]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=31)
     rounds = parser.parse_args().rounds
     with served() as address:
         for number, (name, size) in enumerate(SIZES.items()):
