@@ -25,6 +25,10 @@ serve: $(SERVE) ## prepare the example models and serve them on 127.0.0.1:8001
 test: $(DEV) ## run the tests (ARGS="-k engine -x" goes to pytest)
 	@$(BIN)/python -m pytest --quiet $(ARGS)
 
+.PHONY: test-clients
+test-clients: $(DEV) ## run every language's client against a live server (ARGS="-k go"); what lacks its tools skips
+	@$(BIN)/python -m pytest --quiet -rs tests/languages $(ARGS)
+
 .PHONY: acceptance
 acceptance: $(DEV) ## check what a user is promised, on the example models and a real server
 	@$(BIN)/python examples/prepare.py
@@ -34,7 +38,7 @@ acceptance: $(DEV) ## check what a user is promised, on the example models and a
 lint: $(DEV) ## check style, types, protos, and that what is generated is fresh
 	@echo "ruff" && $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo "mypy" && $(BIN)/mypy
-	@echo "protos" && $(BIN)/python protos/generate.py --check && $(BIN)/buf lint protos
+	@echo "protos" && $(BIN)/python protos/generate.py --check && $(BIN)/buf lint protos && $(BIN)/python protos/breaking.py
 	@echo "Dockerfile" && $(BIN)/hadolint Dockerfile
 	@echo "docs" && $(BIN)/python scripts/providers_page.py --check
 
@@ -57,6 +61,7 @@ bench: $(DEV) ## measure the server beside its limits and its peers (ARGS="--qui
 .PHONY: clean
 clean: ## remove everything that make made
 	@rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .image examples/models examples/inputs
+	@rm -rf clients/cpp/build clients/java/target clients/rust/target clients/node/node_modules clients/node/dist clients/node/src/generated
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. A change of pyproject.toml installs again.

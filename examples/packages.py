@@ -1,6 +1,7 @@
 """Trained models that ship inside Python packages: fetched from the package index, checked, unpacked."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,8 @@ class PackagedModel:
     """Path of the model inside the wheel."""
     sha256: str
     """Of the model."""
+    config: str = ""
+    """Path inside the wheel of the JSON whose `target_labels_space` names the model's classes, in order."""
 
 
 MAGIKA = Wheel("magika==1.0.3", "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529", 16)
@@ -46,6 +49,7 @@ PACKAGED = (
         MAGIKA,
         "magika/models/standard_v3_3/model.onnx",
         "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c",
+        "magika/models/standard_v3_3/config.min.json",
     ),
     PackagedModel(
         "ppocr_det",
@@ -75,8 +79,13 @@ PACKAGED = (
 
 
 def is_current(model: PackagedModel, path: Path) -> bool:
-    """Is `path` this very model?"""
-    return path.is_file() and sha256(path) == model.sha256
+    """Is `path` this very model, with the names of its classes if it has any?"""
+    return path.is_file() and sha256(path) == model.sha256 and (not model.config or labels_path(path).is_file())
+
+
+def labels_path(path: Path) -> Path:
+    """Where the names of a model's classes stand, one a line: beside its `model.toml`."""
+    return path.parents[1] / "labels.txt"
 
 
 def fetch(wheel: Wheel, models: Sequence[tuple[PackagedModel, Path]]) -> None:
@@ -84,6 +93,9 @@ def fetch(wheel: Wheel, models: Sequence[tuple[PackagedModel, Path]]) -> None:
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(download(wheel, Path(folder))) as archive:
         for model, path in models:
             unpack(archive, model, path)
+            if model.config:
+                labels = json.loads(archive.read(model.config))["target_labels_space"]
+                labels_path(path).write_text("".join(f"{label}\n" for label in labels))
 
 
 def download(wheel: Wheel, folder: Path) -> Path:

@@ -1,12 +1,15 @@
 """Virtual environments made on the spot, for checks that must not see the developer's one."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["ROOT", "WHEELS", "fresh_environment", "run", "wheel_environment"]
+__all__ = ["BASE_INSTALL", "ROOT", "WHEELS", "fresh_environment", "installed", "run", "wheel_environment"]
 
 ROOT = Path(__file__).resolve().parents[1]
+# The client's three requirements, what they bring, and what every new environment holds.
+BASE_INSTALL = {"grpcio", "numpy", "ortolan", "protobuf"} | {"typing_extensions"} | {"pip", "setuptools"}
 WHEELS = {
     "openvino": ("--editable", f"{ROOT}[openvino]"),
     "gpu": ("--editable", f"{ROOT}[gpu]"),
@@ -24,6 +27,13 @@ def fresh_environment(name: str, *requirements: str) -> Path:
     python = folder / "bin" / "python"
     run(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *requirements)
     return python
+
+
+def installed(python: Path) -> set[str]:
+    """Names of all packages that the interpreter has, as `pip list` says them."""
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format=json"]
+    listed = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True).stdout
+    return {package["name"] for package in json.loads(listed)}
 
 
 def wheel_environment(wheel: str) -> Path:

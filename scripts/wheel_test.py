@@ -4,7 +4,6 @@ Run by .ci/run: `python scripts/wheel_test.py`. The base install must be the cli
 `[cpu]` must serve, answer and stop.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -13,11 +12,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from environments import ROOT, fresh_environment
+from environments import BASE_INSTALL, ROOT, fresh_environment, installed
 
 SOURCE_ROOTS = ("protos", "server", "backends", "clients/python")
-# The client's three requirements, what they bring, and what every new environment holds.
-BASE_INSTALL = {"grpcio", "numpy", "ortolan", "protobuf"} | {"typing_extensions"} | {"pip", "setuptools"}
 
 
 def main() -> None:
@@ -58,8 +55,7 @@ def check_wheel(wheel: Path) -> None:
 def check_base_install(wheel: Path) -> None:
     print("base install", flush=True)
     python = fresh_environment("wheel-base", str(wheel))
-    listed = json.loads(output(python, "-m", "pip", "list", "--format=json"))
-    names = {package["name"] for package in listed}
+    names = installed(python)
     expect(names <= BASE_INSTALL, f"the base install brings more than the client: {sorted(names - BASE_INSTALL)}")
     output(python, "-c", "import ortolan_client; ortolan_client.Client('127.0.0.1:1').close()")
     refusal = subprocess.run(

@@ -6,7 +6,9 @@ leaves a message with the same other fields. What is valid and what it means sta
 search does not expect goes to the parser as a whole.
 """
 
-__all__ = ["CUT_BYTES", "RAW_INPUT", "RAW_OUTPUT", "cut", "filling", "read_varint", "varint"]
+from collections.abc import Sequence
+
+__all__ = ["CUT_BYTES", "RAW_INPUT", "RAW_OUTPUT", "cut", "filling", "largest_start", "read_varint", "varint"]
 
 CUT_BYTES = 64 * 1024
 """Messages of at least this size are cut: docs/decisions/0006-codec.md has both ways around it."""
@@ -90,6 +92,13 @@ def cut(data: bytes, raw_tag: int, at: int = 0) -> tuple[list[memoryview], list[
             rest_from = end
         at = end
     return [], []
+
+
+def largest_start(sizes: Sequence[int]) -> int:
+    """Where the data of the largest tensor begins, counted from the first one's tag, when one follows the other."""
+    largest = max(range(len(sizes)), key=sizes.__getitem__)
+    before = sum(1 + len(varint(size_bytes)) + size_bytes for size_bytes in sizes[:largest])
+    return before + 1 + len(varint(sizes[largest]))
 
 
 def filling(start: int) -> bytes:

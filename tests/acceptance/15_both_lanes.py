@@ -21,8 +21,12 @@ ON_THE_LOWEST = (
     *THROUGH_A_LANE,
     *(f"--ignore=tests/server/transport/test_{name}.py" for name in ("bad_requests", "shared_memory")),
 )
-# What hypothesis marks so. Those of bench and client have nothing to do with gRPC or protobuf.
-PROPERTIES = ("tests/server/codec", "tests/server/engine", "tests/server/tensors", "-m", "hypothesis")
+# What hypothesis marks so. Those of bench have nothing to do with gRPC or protobuf.
+PROPERTIES = (
+    "tests/clients/test_messages.py",
+    *(f"tests/server/{room}" for room in ("codec", "engine", "tensors")),
+    *("-m", "hypothesis"),
+)
 TOOLS = ("hypothesis", "ml-dtypes", "pytest", "pytest-timeout")
 FLOOR = re.compile(r'"((?:grpcio|protobuf)[a-z-]*)>=([0-9.]+)"')
 PASSED = re.compile(r"(\d+) passed")

@@ -41,8 +41,9 @@ class Refused(Exception):
 class CannedServer:
     """Answers on a port of its own.
 
-    `requests` keeps what came; `failure` is what every call answers from now on;
-    while `answering` is clear, unary calls wait.
+    `requests` keeps what came, and `beside` the metadata of each; `failure` is what every call answers from now on;
+    `came` is set by the first unary call; while `answering` is clear, they wait. `serving` is what clients that
+    balance hear of its health.
     """
 
     max_message_bytes: int = 4 * 1024 * 1024
@@ -51,19 +52,23 @@ class CannedServer:
     summaries: list[reflection.AssignmentSummary] = field(default_factory=list)
     changes: queue.SimpleQueue[reflection.AssignmentSummary | None] = field(default_factory=queue.SimpleQueue)
     requests: list[Any] = field(default_factory=list)
+    beside: list[dict[str, str | bytes]] = field(default_factory=list)
     failure: Refused | None = None
+    serving: bool = True
+    came: threading.Event = field(default_factory=threading.Event)
     answering: threading.Event = field(default_factory=threading.Event)
     stream_ended: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:
         sizes = [("grpc.max_receive_message_length", self.max_message_bytes)]
-        self._server = grpc.server(ThreadPoolExecutor(4), options=sizes)
+        self._over = threading.Event()
+        self._server = grpc.server(ThreadPoolExecutor(8), options=sizes)
         self._server.add_generic_rpc_handlers(
             (
                 grpc.method_handlers_generic_handler("inference.GRPCInferenceService", self._inference()),
                 grpc.method_handlers_generic_handler("ortolan.v1.ProviderReflection", self._reflection()),
                 grpc.method_handlers_generic_handler(
-                    "grpc.health.v1.Health", {"Check": self._unary(StringValue, self.health)}
+                    "grpc.health.v1.Health", {"Check": self._unary(StringValue, self.health), "Watch": self._watch()}
                 ),
             )
         )
@@ -81,6 +86,7 @@ class CannedServer:
     def __exit__(self, *_: object) -> None:
         self.changes.put(None)
         self.answering.set()
+        self._over.set()
         self._server.stop(grace=None).wait()
 
     def _unary(
@@ -88,6 +94,8 @@ class CannedServer:
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         def behaviour(request: Message, context: grpc.ServicerContext) -> Message:
             self.requests.append(request)
+            self.came.set()
+            self.beside.append(dict(context.invocation_metadata()))
             self.answering.wait(20)
             try:
                 if self.failure is not None:
@@ -138,6 +146,16 @@ class CannedServer:
             ),
             "PlanAssignment": self._unary(reflection.PlanAssignmentRequest, plan),
         }
+
+    def _watch(self) -> "grpc.RpcMethodHandler[Any, Any]":
+        def behaviour(_: StringValue, context: grpc.ServicerContext) -> Iterator[Int32Value]:
+            yield Int32Value(value=1 if self.serving else 2)
+            context.add_callback(self._over.set)
+            self._over.wait()
+
+        return grpc.unary_stream_rpc_method_handler(
+            behaviour, StringValue.FromString, lambda message: message.SerializeToString()
+        )
 
     def health(self, request: StringValue) -> Int32Value:
         if request.value not in HEALTH:

@@ -77,7 +77,7 @@ def test_calls_without_a_model_and_other_services_map_alike(client: Client) -> N
 
 
 def test_nobody_there(unused_tcp_address: str) -> None:
-    with Client(unused_tcp_address, timeout_s=5) as client:
+    with Client(unused_tcp_address, timeout_s=5, retries=0) as client:
         with pytest.raises(Unavailable, match="Connection refused"):
             client.server_live()
         with pytest.raises(Unavailable):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ortolan_client import Client, DeadlineExceeded, InvalidInput, NotFound
+from ortolan_client import Cancelled, Client, DeadlineExceeded, InvalidInput, NotFound
 from tests.clients.canned import CannedServer
 
 FOUR = {"INPUT0": np.ones((1, 4), np.int32), "INPUT1": np.ones((1, 4), np.int32)}
@@ -48,3 +48,12 @@ def test_an_answer_that_is_there_is_not_cancelled(client: Client) -> None:
     assert done.wait(20)
     assert not answer.cancel()
     assert answer.result()["SUM"].tolist() == [[2, 2, 2, 2]]
+
+
+def test_closing_the_client_ends_what_is_under_way(canned: CannedServer) -> None:
+    canned.answering.clear()
+    with Client(canned.address, timeout_s=20) as client:
+        answer = client.submit("simple", FOUR)
+        assert canned.came.wait(20)
+    with pytest.raises(Cancelled):
+        answer.result(20)

@@ -25,7 +25,7 @@ def serving(pair: Pair, client_ca: Path | None = None) -> Iterator[str]:
 
 
 def refusal(address: str, tls: Tls | None) -> str:
-    with Client(address, tls=tls, timeout_s=20) as client, pytest.raises(Unavailable) as raised:
+    with Client(address, tls=tls, timeout_s=20, retries=0) as client, pytest.raises(Unavailable) as raised:
         client.server_live()
     assert raised.value.code == "UNAVAILABLE"
     return raised.value.message
@@ -71,7 +71,7 @@ def test_one_side_without_tls(canned: CannedServer, chains: Chains) -> None:
 
 
 def test_streams_and_watches_say_it_too(chains: Chains) -> None:
-    with serving(chains.right) as address, Client(address, tls=Tls(ca=chains.other_ca)) as client:
+    with serving(chains.right) as address, Client(address, tls=Tls(ca=chains.other_ca), retries=0) as client:
         stream = client.stream("simple", [{"x": np.zeros(1, np.float32)}])
         with stream, pytest.raises(Unavailable, match="signed by no authority"):
             next(stream)

@@ -17,23 +17,6 @@ __all__ = ["ENDLESS", "TWICE", "twice", "twice_model", "write_repository"]
 ENDLESS = 2**60
 """Rounds of `count` that no call waits for."""
 
-_KINDS: Mapping[str, int] = {
-    "BOOL": TensorProto.BOOL,
-    "INT8": TensorProto.INT8,
-    "INT16": TensorProto.INT16,
-    "INT32": TensorProto.INT32,
-    "INT64": TensorProto.INT64,
-    "UINT8": TensorProto.UINT8,
-    "UINT16": TensorProto.UINT16,
-    "UINT32": TensorProto.UINT32,
-    "UINT64": TensorProto.UINT64,
-    "FP16": TensorProto.FLOAT16,
-    "FP32": TensorProto.FLOAT,
-    "FP64": TensorProto.DOUBLE,
-    "BF16": TensorProto.BFLOAT16,
-    "BYTES": TensorProto.STRING,
-}
-
 # The ends of each type's range, and what is lost when a byte goes astray.
 TWICE: Mapping[str, NDArray[Any]] = {
     "BOOL": np.array([[True, False, True]]),
@@ -65,7 +48,7 @@ def twice_model(datatype: str) -> str:
 
 def write_repository(folder: Path) -> None:
     """Writes every model there; `broken` cannot be loaded, and is not required for the server to be ready."""
-    for datatype, kind in _KINDS.items():
+    for datatype, kind in models.KINDS.items():
         models.save(_twice(kind), folder / twice_model(datatype))
     for name, proto in (_arithmetic() | _picky()).items():
         models.save(proto, folder / name)

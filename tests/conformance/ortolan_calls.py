@@ -1,11 +1,12 @@
 """Our own client, in the same process as Triton's."""
 
+import asyncio
 from collections.abc import Callable
 
 import ml_dtypes
 import numpy as np
 
-from ortolan_client import Client, DeadlineExceeded, InferError, InvalidInput, NotFound
+from ortolan_client import AsyncClient, Client, DeadlineExceeded, InferError, InvalidInput, NotFound
 from tests.conformance.expecting import expect, expect_array, expect_in
 from tests.conformance.models import ENDLESS, TWICE, twice, twice_model
 
@@ -39,6 +40,22 @@ def infer_every_datatype(client: Client) -> None:
         if datatype == "BYTES":
             wanted = np.array([[text.encode() for text in wanted[0]]], object)
         expect_array(came, wanted)
+
+
+def infer_in_a_loop(client: Client) -> None:
+    async def run() -> None:
+        async with AsyncClient(client.address, timeout_s=30) as aio:
+            came = await aio.infer("simple", {"INPUT0": A, "INPUT1": 2 * A})
+            expect_array(came["OUTPUT0"], 3 * A)
+            sums = [answer["OUTPUT0"] async for answer in aio.stream("simple", [{"INPUT0": A, "INPUT1": A}] * 3)]
+            expect_array(np.concatenate(sums), np.concatenate([2 * A] * 3))
+
+    asyncio.run(run())
+
+
+def infer_through_a_handle(client: Client) -> None:
+    came = client.model("simple").infer({"INPUT0": A, "INPUT1": A.tolist()})
+    expect_array(came["OUTPUT0"], 2 * A)
 
 
 def infer_that_fails(client: Client) -> None:
@@ -110,6 +127,8 @@ CALLS = tuple(
         (
             infer,
             infer_every_datatype,
+            infer_in_a_loop,
+            infer_through_a_handle,
             infer_that_fails,
             unknown_model,
             deadline,

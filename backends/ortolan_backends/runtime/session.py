@@ -78,9 +78,7 @@ class Session:
 
     def __init__(self, session: Any, model: ModelFile) -> None:  # noqa: ANN401 - onnxruntime has no types
         self._session = session
-        # Memory infos have no public way before 1.32; and `InferenceSession.run` looks at names and kinds of inputs again,
-        # which takes a small model longer than its run.
-        native = self._native = session._sess  # noqa: SLF001
+        native = session._sess  # noqa: SLF001 - memory infos have no public way before 1.32
         self.inputs = _tensors(session.get_inputs(), native.input_meminfos, model.unranked)
         self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)
         self._bfloat16_inputs = {tensor.name for tensor in self.inputs if tensor.onnx_type == _BFLOAT16}
@@ -128,7 +126,7 @@ class Session:
                 return self._run_values(feeds, outputs, handle)
             if self._bfloat16_inputs:
                 feeds = {name: self._bfloat16_value(name, array) for name, array in feeds.items()}
-            arrays: list[Array] = self._native.run(outputs, feeds, handle.options)
+            arrays: list[Array] = self._session.run(outputs, feeds, handle.options)
         except Exception as error:
             raise classify_run(error) from error
         return arrays

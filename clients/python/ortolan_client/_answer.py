@@ -6,15 +6,13 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from ortolan_client._errors import OrtolanClientError
-
 __all__ = ["Answer"]
 
 _Result = TypeVar("_Result")
 
 
 class Answer(Future[_Result], Generic[_Result]):
-    """Done when the call is. `take` gives its result when it has ended, or raises OrtolanClientError."""
+    """Done when the call is. `take` gives its result when it has ended, or raises."""
 
     def __init__(self, call: "grpc.Future[Any]", take: Callable[[], _Result]) -> None:
         super().__init__()
@@ -34,7 +32,7 @@ class Answer(Future[_Result], Generic[_Result]):
             return
         try:
             result = self._take()
-        except OrtolanClientError as error:
+        except Exception as error:  # noqa: BLE001 (whoever waits must hear of it: this is a thread of gRPC)
             self.set_exception(error)
         else:
             self.set_result(result)

@@ -1,5 +1,6 @@
 """The client for asyncio: the calls of `Client`, to be awaited."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -11,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from ortolan.inference import inference_pb2, model_config_pb2
 from ortolan.v1 import provider_reflection_pb2
 from ortolan_client import _calls as calls
-from ortolan_client._connection import CallOptions, Connection
-from ortolan_client._errors import InvalidInput, OrtolanClientError
+from ortolan_client._connection import FAREWELL_S, CallOptions, Connection
+from ortolan_client._errors import DeadlineExceeded, InvalidInput, Unavailable
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
 from ortolan_client._model import AsyncModel
 from ortolan_client._regions import Region
 from ortolan_client._shared_memory import AsyncSharedMemory, with_hint
 from ortolan_client._signature import signature_of
-from ortolan_client._stream import AsyncInferStream, AsyncStreamCall
+from ortolan_client._stream import AsyncInferStream, AsyncStreamCall, raise_closed
 
 __all__ = ["AsyncClient"]
 
@@ -52,8 +53,7 @@ class AsyncClient(Connection):
         if self._opened is None:
             return
         for region in self._regions:
-            with suppress(OrtolanClientError):
-                await self._unregister(region)
+            await self._unregister(region)
         await self._opened.close()
 
     async def __aenter__(self) -> Self:
@@ -111,7 +111,8 @@ class AsyncClient(Connection):
 
     async def _unregister(self, region: Region) -> None:
         if self._drop(region):
-            await self._call(calls.unregister_region(region.name), {})
+            with suppress(Unavailable, DeadlineExceeded):  # a server that is gone has forgotten it
+                await self._call(calls.unregister_region(region.name), {"timeout_s": FAREWELL_S})
 
     async def server_live(self, **options: Unpack[CallOptions]) -> bool:
         return await self._call(calls.server_live(), options)
@@ -183,6 +184,9 @@ class AsyncClient(Connection):
                 yield call.read(message)
         except grpc.RpcError as error:
             raise self._error(error, call.about) from error
+        except asyncio.CancelledError as error:
+            raise_closed(error, call.about)
+            raise
         finally:
             messages.cancel()
 
@@ -221,4 +225,7 @@ class AsyncClient(Connection):
             )
         except grpc.RpcError as error:
             raise self._error(error, call.about) from error
+        except asyncio.CancelledError as error:
+            raise_closed(error, call.about)
+            raise
         return call.read(data)

@@ -15,7 +15,10 @@ from ortolan_client._regions import Region
 from ortolan_client._stream import StreamReader
 from ortolan_client._tls import Tls
 
-__all__ = ["CallOptions", "Connection"]
+__all__ = ["FAREWELL_S", "CallOptions", "Connection"]
+
+FAREWELL_S = 5.0
+"""How long to wait for a server that is told to forget something, when nobody waits for its answer."""
 
 
 class CallOptions(TypedDict, total=False):

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ortolan.inference.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from ortolan.inference.inference_pb2 import ModelStreamInferResponse as StreamResponse
-from ortolan.wire import CUT_BYTES, RAW_INPUT, RAW_OUTPUT, cut, filling, read_varint, varint
+from ortolan.wire import CUT_BYTES, RAW_INPUT, RAW_OUTPUT, cut, filling, largest_start, read_varint, varint
 from ortolan_client._errors import BadAnswer, InvalidInput, MessageTooLarge
 from ortolan_client._regions import Place, Region, place_in, wanted_place
 from ortolan_client._tensors import Buffer, datatype_of, from_raw, to_raw
@@ -24,11 +24,15 @@ __all__ = ["Outputs", "as_arrays", "may_be_bf16", "read_answer", "read_stream_an
 Outputs = Sequence[str] | Mapping[str, NDArray[Any] | None] | None
 """The names of those wanted, None: all. As a mapping also where in shared memory each shall go; None: in the answer."""
 
+_Data = bytes | NDArray[Any]
+
 # Tags, as in `ortolan.wire`.
 _ID = b"\x1a"
 _RAW = bytes((RAW_INPUT,))
 _INFER_RESPONSE = 0x12
 _MOST_BYTES = 2**31 - 1
+# Names and shapes need some of them.
+_MOST_DATA_BYTES = _MOST_BYTES - 2**20
 # Shapes are the caller's choice: without a bound each new one would cost memory for good.
 _MAX_HEADS = 1024
 
@@ -76,8 +80,17 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
 
     Raises InvalidInput naming the tensor, and MessageTooLarge for what no message can carry.
     """
-    tensors = []
-    data: list[bytes | NDArray[Any]] = []
+    tensors, data = _encoded(model, arrays, declared, regions)
+    head = _head(model, version, tensors, _wanted(outputs, regions, model))
+    return _joined(model, head, request_id, data)
+
+
+def _encoded(
+    model: str, arrays: Mapping[str, NDArray[Any]], declared: Mapping[str, str], regions: Sequence[Region]
+) -> tuple[tuple[_Tensor, ...], list[_Data]]:
+    """What to say of each tensor, and the data of those that travel."""
+    tensors: list[_Tensor] = []
+    data: list[_Data] = []
     for name, array in arrays.items():
         try:
             datatype = datatype_of(array)
@@ -85,36 +98,43 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
                 datatype = "BF16"
             place = place_in(regions, array) if regions and datatype != "BYTES" else None
             if place is None:
+                _check_size(array, datatype, model)
                 data.append(to_raw(array, datatype))
         except ValueError as error:
             raise _invalid(name, error, model) from error
         tensors.append(_Tensor(name, datatype, array.shape, place))
-    head = _head(model, version, tuple(tensors), _wanted(outputs, regions, model))
-    encoded = request_id.encode()
-    parts: list[bytes | NDArray[Any]] = [head.names, b""]
-    if encoded:
-        parts += (_ID, varint(len(encoded)), encoded)
-    parts.append(head.tensors)
-    sizes = [part.nbytes if isinstance(part, np.ndarray) else len(part) for part in data]
-    if sum(sizes) >= CUT_BYTES:
-        parts[1] = filling(_start_of_largest(sum(map(len, parts)), sizes))
-    for size_bytes, part in zip(sizes, data, strict=True):
-        parts += (_RAW, varint(size_bytes), part)
-    if sum(sizes) > _MOST_BYTES - CUT_BYTES:
-        raise MessageTooLarge(
-            f"the inputs have {sum(sizes)} bytes together, and a gRPC message carries at most {_MOST_BYTES}: "
-            "send fewer rows at a time",
-            code="RESOURCE_EXHAUSTED",
-            model=model,
-        )
+    return tuple(tensors), data
+
+
+def _joined(model: str, head: _Head, request_id: str, data: Sequence[_Data]) -> bytes:
+    parts: list[_Data] = [head.names, b"", head.tensors]
+    if request_id:
+        encoded = request_id.encode()
+        parts[2:2] = (_ID, varint(len(encoded)), encoded)
+    sizes = [each.nbytes if isinstance(each, np.ndarray) else len(each) for each in data]
+    size_bytes = sum(sizes)
+    if size_bytes > _MOST_DATA_BYTES:
+        raise _too_large(size_bytes, model)
+    if size_bytes >= CUT_BYTES:
+        parts[1] = filling(sum(map(len, parts)) + largest_start(sizes))
+    for each_bytes, each in zip(sizes, data, strict=True):
+        parts += (_RAW, varint(each_bytes), each)
     return b"".join(parts)  # type: ignore[arg-type]  # arrays are buffers, as numpy's types say from Python 3.12 on
 
 
-def _start_of_largest(head_bytes: int, sizes: Sequence[int]) -> int:
-    """Where the data of the largest tensor would begin."""
-    largest = max(range(len(sizes)), key=sizes.__getitem__)
-    before = sum(1 + len(varint(size_bytes)) + size_bytes for size_bytes in sizes[:largest])
-    return head_bytes + before + 1 + len(varint(sizes[largest]))
+def _check_size(array: NDArray[Any], datatype: str, model: str) -> None:
+    """Before it is copied: what is written out here may be a view of next to nothing."""
+    if datatype != "BYTES" and array.nbytes > _MOST_DATA_BYTES:
+        raise _too_large(array.nbytes, model)
+
+
+def _too_large(size_bytes: int, model: str) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"the inputs have {size_bytes} bytes together, and a gRPC message carries at most {_MOST_BYTES}: "
+        "send fewer rows at a time",
+        code="RESOURCE_EXHAUSTED",
+        model=model,
+    )
 
 
 @lru_cache(_MAX_HEADS)
@@ -190,7 +210,7 @@ def _arrays(
     for output, data in zip(message.outputs, raw, strict=True):
         try:
             memory = _shared(output, regions) if regions and not data else data
-            arrays[output.name] = from_raw(memory, output.datatype, output.shape)
+            arrays[output.name] = from_raw(memory, output.datatype, tuple(output.shape))
         except ValueError as error:
             raise BadAnswer(f"output {output.name!r}: {error}", code="INTERNAL", model=model) from error
     return arrays

@@ -38,6 +38,8 @@ class Region:
 
     def __init__(self, size_bytes: int) -> None:
         """Raises OSError where there is no room, and NotSupported on a system that keeps shared memory elsewhere."""
+        if size_bytes < 1:
+            raise ValueError(f"a region has at least one byte, not {size_bytes}")
         if not _FOLDER.is_dir():
             raise NotSupported(f"this system has no {_FOLDER}, where Linux keeps shared memory", code="UNIMPLEMENTED")
         self.name = f"ortolan-{os.getpid()}-{secrets.token_hex(8)}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ortolan.inference.inference_pb2 import ModelMetadataResponse
-from ortolan_client._errors import InvalidInput
+from ortolan_client._errors import BadAnswer, InvalidInput
 from ortolan_client._tensors import dtype_of
 
 __all__ = ["Inputs", "Signature", "TensorSpec", "signature_of"]
@@ -155,7 +155,11 @@ def _listed(specs: Mapping[str, TensorSpec], names: Iterable[str] | None = None)
 
 
 def signature_of(metadata: ModelMetadataResponse, version: str) -> Signature:
-    return Signature(metadata.name, version, _specs(metadata.inputs), _specs(metadata.outputs))
+    """Raises BadAnswer for a datatype that the protocol does not have."""
+    try:
+        return Signature(metadata.name, version, _specs(metadata.inputs), _specs(metadata.outputs))
+    except ValueError as error:
+        raise BadAnswer(f"the metadata is wrong: {error}", code="INTERNAL", model=metadata.name) from error
 
 
 def _specs(tensors: Iterable[ModelMetadataResponse.TensorMetadata]) -> dict[str, TensorSpec]:

@@ -1,5 +1,6 @@
 """Many inferences over one stream."""
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -9,10 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from ortolan_client._errors import Cancelled, InferError, OrtolanClientError
 
-__all__ = ["AsyncInferStream", "AsyncStreamCall", "InferStream", "StreamCall", "StreamReader"]
+__all__ = ["AsyncInferStream", "AsyncStreamCall", "InferStream", "StreamCall", "StreamReader", "raise_closed"]
 
 _Answer = dict[str, NDArray[Any]]
 _Item = Mapping[str, ArrayLike]
+
+
+def raise_closed(error: asyncio.CancelledError, model: str) -> None:
+    """Raises Cancelled, unless it is the task that is cancelled: gRPC says the same for a client that was closed."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        raise Cancelled("the client was closed", code="CANCELLED", model=model) from error
 
 
 class StreamCall(Protocol):
@@ -42,7 +50,7 @@ class StreamReader:
         read: Callable[[bytes], str | _Answer],
         error: Callable[[grpc.RpcError], OrtolanClientError],
     ) -> None:
-        self._model = model
+        self.model = model
         self._read = read
         self.error = error
         self._answered = 0
@@ -53,7 +61,7 @@ class StreamReader:
         self._answered += 1
         answer = self._read(data)
         if isinstance(answer, str):
-            raise InferError(answer, index=index, model=self._model)
+            raise InferError(answer, index=index, model=self.model)
         return answer
 
 
@@ -148,7 +156,7 @@ class AsyncInferStream(AsyncIterator[_Answer]):
 
     async def __anext__(self) -> _Answer:
         if self._closed:
-            raise Cancelled("the stream was closed", code="CANCELLED")
+            raise Cancelled("the stream was closed", code="CANCELLED", model=self._reader.model)
         try:
             data = await anext(self._messages)
         except StopAsyncIteration:
@@ -158,6 +166,10 @@ class AsyncInferStream(AsyncIterator[_Answer]):
             raise
         except grpc.RpcError as error:
             raise self._reader.error(error) from error
+        except asyncio.CancelledError as error:
+            self._closed = True  # gRPC cancels a call of which a reading is cancelled
+            raise_closed(error, self._reader.model)
+            raise
         return self._reader.take(data)
 
     async def close(self) -> None:

@@ -66,10 +66,10 @@ def to_raw(array: NDArray[Any], datatype: str) -> bytes | NDArray[Any]:
     if datatype == "BYTES":
         return b"".join(_with_length(element) for element in array.ravel())
     dtype = _DTYPES[datatype]
-    if array.dtype.name == "bfloat16":
-        array = array.view(np.uint16)
     if array.dtype == dtype and array.flags.c_contiguous:
         return array
+    if array.dtype.name == "bfloat16":
+        array = array.view(np.uint16)
     return np.ascontiguousarray(array, dtype)
 
 
@@ -94,7 +94,9 @@ def from_raw(raw: Buffer, datatype: str, shape: Sequence[int]) -> NDArray[Any]:
     wanted = math.prod(shape) * dtype.itemsize
     if len(raw) != wanted:
         raise ValueError(f"{datatype} {list(shape)} takes {wanted} bytes, {len(raw)} came")
-    array = np.frombuffer(raw, dtype).reshape(shape)
+    if not wanted:
+        return np.empty(shape, dtype)
+    array: NDArray[Any] = np.ndarray(shape, dtype, raw)
     if array.flags.aligned:
         return array
     array = array.copy()

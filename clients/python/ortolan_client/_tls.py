@@ -67,7 +67,7 @@ def _called(pem: Pem | None) -> str:
     return "(bytes)" if pem is None or isinstance(pem, bytes) else os.fspath(pem)
 
 
-_NOT_CONNECTED = "failed to connect"
+_NOT_CONNECTED = re.compile("failed to connect|connections to all backends failing")
 _CLOSED = re.compile("Socket closed|Connection reset|Broken pipe")
 _REFUSED = re.compile(r"CERTIFICATE_VERIFY_FAILED: (.+?)(?:: OK)?$")
 _SIGNED_BY_NONE = ("unable to get local issuer certificate", "self signed", "self-signed")
@@ -85,7 +85,7 @@ _MEANINGS = {
 
 def explain(details: str, tls: Tls | None) -> str:
     """What gRPC says of a connection that failed, after what that means when it may be TLS."""
-    if _NOT_CONNECTED not in details:
+    if not _NOT_CONNECTED.search(details):
         return details
     meaning = _without_tls(details) if tls is None else _with_tls(details, tls)
     return f"{meaning}; gRPC says: {details}" if meaning else details

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ortolan.inference.inference_pb2 import InferParameter, ModelInferResponse, ModelStreamInferResponse
-from ortolan.wire import varint
+from ortolan.wire import CUT_BYTES, filling, largest_start, varint
 from ortolan_server.errors import Overloaded
 from ortolan_server.tensors import DATATYPES, Array, OutputHeader, encode_raw
 
@@ -36,6 +36,9 @@ class _Head(NamedTuple):
     """What stands before the memory of each array; None: the wire wants other bytes than its memory has."""
     tagged_bytes: int
     """Of all the arrays that have a tag."""
+    largest_start: int | None
+    """Where the largest array's memory begins behind the head; None: it depends on what is encoded before it, or
+    nobody would gain by knowing."""
 
 
 def write_response(
@@ -52,6 +55,8 @@ def write_response(
     if request_id:
         encoded = request_id.encode()
         parts += (_ID, varint(len(encoded)), encoded)
+    if head.largest_start is not None:
+        parts.insert(1, filling(sum(map(len, parts)) + head.largest_start))
     for tag, array in zip(head.tags, arrays, strict=True):
         if tag is None:
             encoded = encode_raw(array)
@@ -98,7 +103,9 @@ def _head(
         tags.append(RAW + varint(size_bytes))
         tagged_bytes += size_bytes
     check_output_bytes(tagged_bytes)
-    return _Head(message.SerializeToString(), tuple(tags), tagged_bytes)
+    placed = tagged_bytes >= CUT_BYTES and None not in tags
+    sizes = [math.prod(shape) * dtype.itemsize for shape, dtype in arrays]
+    return _Head(message.SerializeToString(), tuple(tags), tagged_bytes, largest_start(sizes) if placed else None)
 
 
 def check_output_bytes(size_bytes: int) -> None:

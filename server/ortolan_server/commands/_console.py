@@ -81,9 +81,11 @@ def _told(address: str, error: OrtolanClientError) -> str:
 
 
 def connect(address: str, timeout_s: float, tls: Tls | None = None, token: str = "") -> Client:
-    """A client; what is no address and no token, and a PEM file that cannot be used, is a usage error."""
+    """A client that says at once what is; what is no address and no token, and a PEM file that cannot be used, is a
+    usage error.
+    """
     try:
-        return Client(address, timeout_s=timeout_s, tls=tls, token=token)
+        return Client(address, timeout_s=timeout_s, tls=tls, token=token, retries=0)
     except ValueError as error:
         complain(str(error))
         raise typer.Exit(USAGE) from error

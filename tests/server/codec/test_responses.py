@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ortolan.inference.inference_pb2 import ModelInferResponse, ModelStreamInferResponse
+from ortolan.wire import CUT_BYTES
 from ortolan_server.codec import responses, stream_answer, stream_error, write_response
 from ortolan_server.errors import Overloaded
 from ortolan_server.tensors import DATATYPES, Array, OutputHeader, encode_raw
@@ -93,6 +94,15 @@ def test_more_than_a_message_carries_is_refused_before_it_is_copied(count: int) 
     text = "^the outputs have 2147483648 bytes together, and a gRPC message carries at most 2146435072: ask for fewer"
     with pytest.raises(Overloaded, match=text):
         answer("", *[huge] * count)
+
+
+@pytest.mark.parametrize("request_id", ["", *("x" * length for length in range(1, 10))])
+def test_the_largest_tensor_of_a_large_response_is_aligned(request_id: str) -> None:
+    small, large = np.ones(3, np.float32), np.arange(CUT_BYTES, dtype=np.float32)
+    for arrays in ([large], [small, large], [large, small]):
+        data = answer(request_id, *arrays)
+        assert data.index(large.tobytes()) % 8 == 0
+        assert ModelInferResponse.FromString(data).id == request_id
 
 
 def test_texts_count_with_their_bytes() -> None:
