@@ -9,6 +9,7 @@ __all__ = ["main"]
 _MISSING = """\
 ortolan: the command line is not installed. Pick one:
   pip install 'ortolan[cli]'        status, infer, health: for a server elsewhere
+  pip install 'ortolan[batch]'      the same, and batch: all rows of a file
   pip install 'ortolan[cpu]'        also serve, doctor, plan, bench, with ONNX Runtime for CPUs
   pip install 'ortolan[gpu]'        the same for NVIDIA GPUs
   pip install 'ortolan[openvino]'   the same for Intel hardware

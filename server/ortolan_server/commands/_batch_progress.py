@@ -4,12 +4,12 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 __all__ = ["BatchProgress"]
 
-_BAR_WIDTH = 24
+_BAR_WIDTH = 16
 
 
 class BatchProgress:
@@ -20,18 +20,16 @@ class BatchProgress:
         self._bars = Progress(
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(_BAR_WIDTH),
-            MofNCompleteColumn(),
-            TextColumn("rows"),
+            TextColumn("{task.completed:,} rows"),
             _Rate(),
-            TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[calls]}", style="dim", markup=False),
+            TextColumn("left"),
             console=console,
             transient=True,
             redirect_stdout=False,
             disable=not console.is_terminal,
         )
-        self._task = self._bars.add_task(model, total=None, calls="")
+        self._task = self._bars.add_task(model, total=None)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -44,11 +42,10 @@ class BatchProgress:
 
     def begin(self, rows: int) -> None:
         """So many were done by earlier runs."""
-        self._bars.update(self._task, completed=rows)
         self._bars.reset(self._task, completed=rows)
 
-    def show(self, rows: int, total: int | None, calls: str) -> None:
-        self._bars.update(self._task, completed=rows, total=total, calls=calls)
+    def show(self, rows: int, total: int | None) -> None:
+        self._bars.update(self._task, completed=rows, total=total)
 
 
 class _Rate(ProgressColumn):

@@ -52,7 +52,7 @@ def interrupted(address: str, source: Path, *, after: int = ROWS // 2) -> Path:
     """A job that was ended after so many rows; gives its output."""
     target = source.with_name("out.parquet")
 
-    def end(rows: int, _total: int | None, _calls: str) -> None:
+    def end(rows: int, _total: int | None) -> None:
         if rows >= after:
             raise KeyboardInterrupt
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
-from ortolan_client import BulkProgress, Cancelled, Client, DeadlineExceeded, Model, Overloaded, Unavailable
+from ortolan_client import Cancelled, Client, DeadlineExceeded, Model, Overloaded, Unavailable
 from ortolan_server.commands._batch.durable import replaced
 from ortolan_server.commands._batch.feed import Feed
 from ortolan_server.commands._batch.formats import STDIO, BatchFailed, Format
@@ -22,7 +22,7 @@ __all__ = ["BatchOrder", "BatchResult", "run_batch"]
 
 _Result = TypeVar("_Result")
 _PAUSE_S = 0.5
-Show = Callable[[int, int | None, str], None]
+Show = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +167,6 @@ class _Work:
         order, plan, model = self._order, self._plan, self.model
         rows = blocks(self.source, order.source, start, plan.columns)
         feed = Feed(rows, start, plan, model.inputs, model.outputs)
-        calls = ""
-
-        def note(progress: BulkProgress) -> None:
-            nonlocal calls
-            calls = f"{progress.in_flight} × {progress.batch_size} rows under way"
-
         bulk = self._client.map_blocks(
             model.name,
             feed.tensors(),
@@ -181,13 +175,12 @@ class _Work:
             batch_size=order.batch_size,
             in_flight=order.in_flight,
             retry_for_s=order.retry_for_s,
-            progress=note,
         )
         try:
             for chunk in bulk.chunks():
                 answered = feed.answered(chunk)
                 sink.add(answered)
-                show(answered.stop, self.source.total(), calls)
+                show(answered.stop, self.source.total())
             sink.add(feed.rest())
         finally:
             sink.commit()
