@@ -24,6 +24,7 @@ from ortolan_client import (
     Unavailable,
 )
 from ortolan_client._batch_size import BatchSize
+from ortolan_client._bulk import rows_of_outputs
 from ortolan_client._bulk_run import BulkRun
 from ortolan_client._rows import Blocks, Columns, Dicts
 from ortolan_client._signature import Signature
@@ -42,7 +43,7 @@ class FakeServer:
         self.refuse = refuse
         self.sizes: list[int] = []
 
-    def submit(self, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+    def submit(self, _first: int, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
         self.sizes.append(len(inputs["x"]))
         future: Future[dict[str, NDArray[Any]]] = Future()
         try:
@@ -149,7 +150,7 @@ def test_what_no_batch_can_pass_is_raised(kind: type[OrtolanClientError]) -> Non
 
 def test_answers_without_a_row_for_each_are_refused() -> None:
     class Summing(FakeServer):
-        def submit(self, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+        def submit(self, _first: int, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
             future: Future[dict[str, NDArray[Any]]] = Future()
             future.set_result({"y": inputs["x"].sum(keepdims=True)})
             return future
@@ -169,7 +170,7 @@ class SlowServer:
         for _ in range(calls):
             assert self._came.acquire(timeout=10)
 
-    def submit(self, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+    def submit(self, _first: int, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
         future: Future[dict[str, NDArray[Any]]] = Future()
         self.calls.append((inputs, future))
         self._came.release()
@@ -223,7 +224,7 @@ def test_a_row_that_waits_holds_up_a_bounded_number_of_others() -> None:
 
     stuck: list[Future[dict[str, NDArray[Any]]]] = []
 
-    def submit(inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+    def submit(_first: int, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
         future: Future[dict[str, NDArray[Any]]] = Future()
         if not stuck:
             stuck.append(future)
@@ -302,3 +303,23 @@ def test_the_model_is_asked_for_before_anything_is_sent(client: Client, canned: 
     with pytest.raises(ValueError, match="batch_size"):
         client.map("simple", [], batch_size=0)
     assert client.map("simple", []).arrays() == {}
+
+
+def test_answers_go_where_they_are_wanted() -> None:
+    """Each batch gets the rows of the array that are its own."""
+    y = np.zeros((25, 2))
+    inputs = {"x": np.zeros(10)}
+    wanted = rows_of_outputs({"y": y, "z": None}, 10, inputs)
+    assert isinstance(wanted, Mapping)
+    assert wanted["z"] is None
+    part = wanted["y"]
+    assert part is not None
+    assert (part.base is y, part.shape, part.ctypes.data - y.ctypes.data) == (True, (10, 2), 10 * 16)
+    assert rows_of_outputs(["y"], 10, inputs) == ["y"]
+
+
+def test_there_must_be_room_for_all_rows(client: Client) -> None:
+    x = np.zeros((8, 4), np.int32)
+    bulk = client.map("simple", {"INPUT0": x, "INPUT1": x}, outputs={"SUM": np.zeros((7, 4), np.int32)})
+    with pytest.raises(ValueError, match="room for 7 rows, and there are 8"):
+        bulk.arrays()

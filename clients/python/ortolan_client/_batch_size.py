@@ -10,7 +10,7 @@ __all__ = ["LARGEST_BATCH", "BatchSize"]
 
 LARGEST_BATCH = 16_384
 
-_FIRST_BYTES, _LEAST_FIRST, _MOST_FIRST = 65_536, 8, 1024
+_FIRST_BYTES, _LEAST_FIRST, _MOST_FIRST = 65_536, 8, 2048
 """The first size is as many rows as have so many bytes: small rows are cheap, mostly."""
 
 _MOST_BYTES = 16 * 2**20
@@ -22,7 +22,7 @@ _GAIN, _LARGE_GAIN = 1.05, 1.5
 _TRIES, _SIZES = 2, 2
 """Trials of a size that brings nothing, and such sizes in a row: one may be bad luck."""
 
-_TRIAL_ANSWERS, _TRIAL_S = 8, 0.02
+_TRIAL_ANSWERS, _TRIAL_S = 8, 0.01
 _LONGEST_S = 1.0
 """Batches that take longer do not grow: what a call costs is nothing beside them."""
 
@@ -57,9 +57,18 @@ class BatchSize:
         if self.size > self._largest:
             self._set(self._largest)
 
+    def searching(self, now_s: float) -> bool:
+        """Whether the size is being found out."""
+        if self._fixed or self._settled_s is None:
+            return not self._fixed
+        if now_s - self._settled_s < _AGAIN_S:
+            return False
+        self._settled_s, self._best_rate, self._misses = None, 0.0, 0
+        return True
+
     def answered(self, rows: int, sent_s: float, now_s: float) -> bool:
-        """A batch was answered. True when the next ones have another size."""
-        if self._fixed or rows != self.size or self._rests(now_s):
+        """A batch was answered during the search. True when that has ended."""
+        if rows != self.size:
             return False
         if self._begun_s is None:
             self._begun_s = now_s
@@ -68,22 +77,13 @@ class BatchSize:
         took_s = now_s - self._begun_s
         if self._answers < _TRIAL_ANSWERS or took_s < _TRIAL_S:
             return False
-        rate = self._answers * rows / took_s
-        self._begun_s, self._answers = None, 0
-        return self._set(self._next(rate, now_s - sent_s, now_s))
-
-    def _rests(self, now_s: float) -> bool:
-        if self._settled_s is None:
-            return False
-        if now_s - self._settled_s < _AGAIN_S:
-            return True
-        self._settled_s, self._best_rate, self._misses = None, 0.0, 0
-        return False
+        self._set(self._next(self._answers * rows / took_s, now_s - sent_s, now_s))
+        return self._settled_s is not None
 
     def _next(self, rate: float, latency_s: float, now_s: float) -> int:
         """The size after a trial of the present one."""
-        gain = rate / self._best_rate if self._best_rate else 1.0
-        if not self._best_rate or gain > _GAIN:
+        gain = rate / self._best_rate if self._best_rate else _LARGE_GAIN
+        if gain > _GAIN:
             self._best_size, self._best_rate, self._misses = self.size, rate, 0
         else:
             self._misses += 1
@@ -92,10 +92,8 @@ class BatchSize:
         if self._misses == _TRIES * _SIZES or self.size >= self._largest or latency_s > _LONGEST_S:
             self._settled_s = now_s
             return self._best_size
-        return min(self.size * (4 if gain > _LARGE_GAIN else 2), self._largest)
+        return min(self.size * (4 if gain >= _LARGE_GAIN else 2), self._largest)
 
-    def _set(self, size: int) -> bool:
-        changed = size != self.size
+    def _set(self, size: int) -> None:
         self.size = size
         self._begun_s, self._answers = None, 0
-        return changed

@@ -1,7 +1,7 @@
 """Bulk inference: any number of rows through a model, in batches whose size and number find themselves."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Unpack
@@ -140,8 +140,9 @@ class Bulk:
 class BulkOptions(CallOptions, total=False):
     """What `Client.map` takes by keyword, beside what every call takes."""
 
-    outputs: Sequence[str] | None
-    """None, the default: all of them."""
+    outputs: Outputs
+    """None, the default: all of them. As a mapping it says for each in which array of `Client.shared_memory()` its rows
+    shall be written: one that has as many as there are. None: they come in the answers."""
     batch_size: int | Auto
     """Rows in one call. "auto", the default: grows while this brings more rows a second."""
     in_flight: int | Auto
@@ -166,11 +167,13 @@ def bulk(
     outputs, retry_for_s = options.get("outputs"), options.get("retry_for_s", _RETRY_FOR_S)
     signature, largest = _read_model(client, model, version, call)
 
-    def submit(inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
-        return client.submit(model, inputs, version=version, outputs=outputs, **call)
+    def submit(first: int, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+        wanted = rows_of_outputs(outputs, first, inputs)
+        return client.submit(model, inputs, version=version, outputs=wanted, **call)
 
     def start() -> tuple[RowSource, BulkRun]:
         rows = source(signature)
+        _require_rows(outputs, rows.total)
         batch = BatchSize(largest=largest) if size == "auto" else _always(min(size, largest))
         window = Window() if calls == "auto" else Window(smallest=calls, largest=calls)
         ordered = options.get("ordered", True)
@@ -206,6 +209,23 @@ def _read_model(client: BulkClient, model: str, version: str, call: CallOptions)
         return signature, client.config(model, version, **call).max_batch_size or LARGEST_BATCH
     except NotSupported:
         return signature, LARGEST_BATCH
+
+
+def rows_of_outputs(outputs: Outputs, first: int, inputs: Tensors) -> Outputs:
+    """Where the answers to the rows of one batch go, which begins with row `first`."""
+    if not isinstance(outputs, Mapping):
+        return outputs
+    last = first + len(next(iter(inputs.values())))
+    return {name: None if array is None else array[first:last] for name, array in outputs.items()}
+
+
+def _require_rows(outputs: Outputs, total: int | None) -> None:
+    if not isinstance(outputs, Mapping):
+        return
+    for name, array in outputs.items():
+        if array is not None and len(array) != total:
+            rows = "so many as nobody knows" if total is None else total
+            raise ValueError(f"output {name!r} has room for {len(array)} rows, and there are {rows}")
 
 
 def _always(rows: int) -> BatchSize:

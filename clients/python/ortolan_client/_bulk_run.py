@@ -32,8 +32,8 @@ from ortolan_client._window import Window
 
 __all__ = ["BulkChunk", "BulkRun", "Submit"]
 
-Submit = Callable[[Tensors], Future[dict[str, NDArray[Any]]]]
-"""Sends one batch; its future gives the answer or raises OrtolanClientError."""
+Submit = Callable[[int, Tensors], Future[dict[str, NDArray[Any]]]]
+"""Sends a batch that begins with that row; its future gives the answer or raises OrtolanClientError."""
 
 _BYTES_UNDER_WAY = 128 * 2**20
 """Of inputs in all calls that are under way: what is in memory stays bounded whatever the window says."""
@@ -161,7 +161,7 @@ class BulkRun:
     def _start(self, piece: _Piece) -> None:
         piece.sent_s = self._clock()
         piece.under_way = len(self._under_way) + 1
-        future = self._submit(piece.inputs)
+        future = self._submit(piece.start, piece.inputs)
         self._under_way[piece.start] = future
         self._bytes_under_way += piece.size_bytes
         future.add_done_callback(lambda done: self._ended.put((piece, done, self._clock())))
@@ -190,8 +190,9 @@ class BulkRun:
         self._pause.answered()
         _require_rows(outputs, piece.rows)
         self._finish(BulkChunk(piece.start, piece.rows, outputs))
-        self.window.answered(piece.sent_s, now_s, piece.under_way)
-        if self.window.settled and self.batch.answered(piece.rows, piece.sent_s, now_s):
+        if not self.batch.searching(now_s):
+            self.window.answered(piece.sent_s, now_s, piece.under_way)
+        elif self.batch.answered(piece.rows, piece.sent_s, now_s):
             self.window.restart(now_s)
 
     def _failed(self, piece: _Piece, error: OrtolanClientError, now_s: float) -> None:

@@ -13,8 +13,9 @@ __all__ = ["LARGEST_WINDOW", "Window"]
 
 LARGEST_WINDOW = 128
 
-_FIRST = 2
-"""One call under way leaves the server idle while its answer travels."""
+_FIRST, _RESTART = 4, 2
+"""Before anything is measured, and where measuring begins: one call would leave the server idle while its answer
+travels."""
 
 _ROUND_CALLS = 4
 """Answers in a round, at least: the median of fewer says little."""
@@ -42,11 +43,6 @@ class Window:
         self._round_s: list[float] = []
         self._was_full = False
 
-    @property
-    def settled(self) -> bool:
-        """Whether the first, fast growth is over."""
-        return not self._doubling
-
     def answered(self, sent_s: float, now_s: float, under_way: int) -> None:
         """A call was answered; `under_way` calls were, itself included, when it was sent."""
         if sent_s < self._changed_s:
@@ -65,7 +61,7 @@ class Window:
         """Forgets what was measured: the server, or the size of the calls, is another one now."""
         self._floor_s, self._floor_since_s = float("inf"), None
         self._doubling = self._smallest < self._largest
-        self._set(_FIRST, now_s)
+        self._set(_RESTART, now_s)
 
     def _end_round(self, now_s: float) -> None:
         latency_s, was_full = median(self._round_s), self._was_full
