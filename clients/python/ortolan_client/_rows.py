@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,6 +88,8 @@ class Dicts:
         self._rows = iter(rows)
         self._row = _one_row(signature)
         self._kept: Tensors | InvalidInput | None = None
+        self._fits: list[tuple[str, np.dtype[Any], tuple[int, ...]]] | None = None
+        """The arrays of a row that went through as they are: others like them need no second look."""
 
     def take(self, most: int) -> Taken | None:
         batch: list[Tensors] = []
@@ -98,7 +100,7 @@ class Dicts:
                     return Taken({}, 1, row)
                 self._kept = row
                 break
-            shapes = [array.shape for array in row.values()]
+            shapes = [row[name].shape for name in self._row.inputs]
             if batch and shapes != alike:
                 self._kept = row
                 break
@@ -106,18 +108,23 @@ class Dicts:
             batch.append(row)
         if not batch:
             return None
-        return Taken({name: _stacked([row[name] for row in batch]) for name in batch[0]}, len(batch))
+        return Taken({name: _stacked([row[name] for row in batch]) for name in self._row.inputs}, len(batch))
 
     def _next(self) -> Tensors | InvalidInput | None:
         if self._kept is not None:
             row, self._kept = self._kept, None
             return row
         for given in self._rows:
+            kind = [(name, value.dtype, value.shape) for name, value in given.items() if type(value) is np.ndarray]
+            if kind == self._fits and len(kind) == len(given):
+                return cast("Tensors", given)
             try:
                 feeds = self._row.feeds(given)
             except InvalidInput as error:
                 return error
-            return {name: feeds[name] for name in self._row.inputs}
+            if len(kind) == len(given) and all(feeds[name] is given[name] for name in feeds):
+                self._fits = kind
+            return feeds
         return None
 
 

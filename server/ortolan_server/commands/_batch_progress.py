@@ -40,6 +40,11 @@ class BatchProgress:
     ) -> None:
         self._bars.stop()
 
+    def waiting(self, reason: str, for_s: float) -> None:
+        """There is no server to begin with; it is waited for."""
+        text = f"ortolan: {reason}; trying again for {for_s:.0f} s"
+        self._bars.console.print(text, markup=False, soft_wrap=True)
+
     def begin(self, rows: int) -> None:
         """So many were done by earlier runs."""
         self._bars.reset(self._task, completed=rows)

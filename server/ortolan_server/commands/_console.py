@@ -63,12 +63,12 @@ def others_on_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def reported_errors(address: str) -> Iterator[None]:
-    """Turns an error of the client into one line on stderr and exit code 1."""
+def reported_errors(address: str, hint: str = "") -> Iterator[None]:
+    """Turns an error of the client into one line on stderr, `hint` at its end, and exit code 1."""
     try:
         yield
     except OrtolanClientError as error:
-        complain(_told(address, error))
+        complain(f"{_told(address, error)}{hint}")
         raise typer.Exit(FAILURE) from error
 
 

@@ -110,17 +110,16 @@ def batch(  # noqa: PLR0913 (the options of the command)
     with (
         connect(address, timeout_s, security, token_of(token_file)) as client,
         _ended(order),
-        reported_errors(address),
+        reported_errors(address, _kept(order)),
         BatchProgress(model) as progress,
     ):
-        result = run_batch(client, order, progress.begin, progress.show)
+        result = run_batch(client, order, progress)
     _report(result, order, time.monotonic() - begun_s, as_json=as_json)
 
 
 @contextmanager
 def _ended(order: BatchOrder) -> Iterator[None]:
     """What ends a job becomes a line on stderr and an exit status."""
-    kept = "" if STDIO in (order.source, order.target) else "; what is done is kept: the same command goes on with it"
     try:
         yield
     except ValueError as error:
@@ -129,11 +128,16 @@ def _ended(order: BatchOrder) -> Iterator[None]:
         complain(str(error))
         raise typer.Exit(FAILURE) from error
     except OSError as error:
-        complain(f"{error.filename or order.target}: {error.strerror}{kept}")
+        complain(f"{error.filename or order.target}: {error.strerror}{_kept(order)}")
         raise typer.Exit(FAILURE) from error
     except KeyboardInterrupt:
-        complain(f"interrupted{kept}")
+        complain(f"interrupted{_kept(order)}")
         raise typer.Exit(_INTERRUPTED) from None
+
+
+def _kept(order: BatchOrder) -> str:
+    piped = STDIO in (order.source, order.target)
+    return "" if piped else "; what is done is kept: the same command goes on with it"
 
 
 def _number(text: str, flag: str) -> int | Literal["auto"]:

@@ -280,6 +280,10 @@ def test_nobody_there_is_one_line(ortolan: Ortolan, tmp_path: Path) -> None:
     flags = ("-i", str(source), "-o", f"{tmp_path}/out.csv", "--retry-for", "0")
     result = ortolan("batch", NOBODY, "add_one", *flags)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.endswith("; what is done is kept: the same command goes on with it\n")
+    waited = ortolan("batch", NOBODY, "add_one", *flags[:-1], "0.1")
+    assert (waited.exit_code, waited.stderr.count("\n")) == (1, 2)
+    assert waited.stderr.splitlines()[0].endswith("; trying again for 0 s")
 
 
 def test_without_pyarrow_the_extra_is_named(script: Callable[..., subprocess.CompletedProcess[str]]) -> None:

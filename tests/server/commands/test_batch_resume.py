@@ -48,14 +48,24 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in.parquet"
 
 
+class Impatient:
+    """Ends a job after so many rows."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def waiting(self, reason: str, for_s: float) -> None: ...
+
+    def begin(self, rows: int) -> None: ...
+
+    def show(self, rows: int, total: int | None) -> None:
+        if rows >= self._after:
+            raise KeyboardInterrupt
+
+
 def interrupted(address: str, source: Path, *, after: int = ROWS // 2) -> Path:
     """A job that was ended after so many rows; gives its output."""
     target = source.with_name("out.parquet")
-
-    def end(rows: int, _total: int | None) -> None:
-        if rows >= after:
-            raise KeyboardInterrupt
-
     order = BatchOrder(
         model="add_one",
         version="",
@@ -74,7 +84,7 @@ def interrupted(address: str, source: Path, *, after: int = ROWS // 2) -> Path:
         restart=False,
     )
     with Client(address) as client, pytest.raises(KeyboardInterrupt):
-        run_batch(client, order, lambda _: None, end)
+        run_batch(client, order, Impatient(after))
     assert not target.exists()
     return target
 

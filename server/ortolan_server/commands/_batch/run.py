@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Literal, Protocol, TypeVar
 
 from ortolan_client import Cancelled, Client, DeadlineExceeded, Model, Overloaded, Unavailable
 from ortolan_server.commands._batch.durable import replaced
@@ -22,7 +22,19 @@ __all__ = ["BatchOrder", "BatchResult", "run_batch"]
 
 _Result = TypeVar("_Result")
 _PAUSE_S = 0.5
-Show = Callable[[int, int | None], None]
+
+
+class Watcher(Protocol):
+    """Is told how far a job is."""
+
+    def waiting(self, reason: str, for_s: float) -> None:
+        """There is no server to begin with; it is waited for, so long at most."""
+
+    def begin(self, rows: int) -> None:
+        """Earlier runs did so many."""
+
+    def show(self, rows: int, total: int | None) -> None:
+        """So many are done now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +70,20 @@ class BatchResult:
     rows_of_this_run: int
 
 
-def run_batch(client: Client, order: BatchOrder, begin: Callable[[int], None], show: Show) -> BatchResult:
-    """Does what is not done yet. `begin` gets the rows that earlier runs did, `show` how far this one is.
+def run_batch(client: Client, order: BatchOrder, watcher: Watcher) -> BatchResult:
+    """Does what is not done yet.
 
     Raises ValueError for an order that does not fit file and model, BatchFailed where the job cannot go on, and
     OrtolanClientError for what the server says; what is done by then is kept, unless rows come or go through a pipe.
     """
     if STDIO in (order.source, order.target):
-        return _run_piped(client, order, show)
+        return _run_piped(client, order, watcher)
     output = Path(order.target)
     with Parts(output.with_name(f"{output.name}.parts")) as parts:
-        return _run_kept(client, order, output, parts, begin, show)
+        return _run_kept(client, order, output, parts, watcher)
 
 
-def _run_kept(  # noqa: PLR0913 (the parts of a run)
-    client: Client, order: BatchOrder, output: Path, parts: Parts, begin: Callable[[int], None], show: Show
-) -> BatchResult:
+def _run_kept(client: Client, order: BatchOrder, output: Path, parts: Parts, watcher: Watcher) -> BatchResult:
     record = job_path(output)
     if order.restart:
         record.unlink(missing_ok=True)
@@ -86,7 +96,7 @@ def _run_kept(  # noqa: PLR0913 (the parts of a run)
     if before is None or before.done is not None:
         parts.clear()
         before = None
-    work = _Work(client, order, before.version if before else order.version)
+    work = _Work(client, order, before.version if before else order.version, watcher)
     job = Job(asked, work.model.version, _signature(work.model))
     if before is None:
         job.write(record, parts.folder)
@@ -94,10 +104,10 @@ def _run_kept(  # noqa: PLR0913 (the parts of a run)
         raise BatchFailed(f"model {_called(work.model)} has changed since the job began; --restart begins anew")
     chain = parts.chain()
     start = chain[-1].stop if chain else 0
-    begin(start)
+    watcher.begin(start)
     sink = PartsSink(parts, start, schema_of(chain), commit_every_s=order.commit_every_s)
     with closing(work):
-        feed = work.run(start, sink, show)
+        feed = work.run(start, sink)
     declared = feed.declared_schema(work.source.schema)
     bad_rows = order.bad_rows or output.with_name(f"{output.name}.bad.jsonl")
     bad = join_parts(parts.chain(), order.out_format, output, bad_rows, declared=declared, folder=parts.folder)
@@ -119,21 +129,21 @@ def _require_same(asked: Asked, before: Job | None, output: Path) -> None:
         raise BatchFailed(f"{output} has changed since its job was done; --restart replaces it")
 
 
-def _run_piped(client: Client, order: BatchOrder, show: Show) -> BatchResult:
+def _run_piped(client: Client, order: BatchOrder, watcher: Watcher) -> BatchResult:
     """A pipe gives and takes each row once: nothing is kept, and a file is there at the end or not at all."""
     if order.target != STDIO and Path(order.target).exists() and not order.restart:
         raise BatchFailed(f"{order.target} is there already; --restart replaces it")
     if order.out_format in (Format.NPY, Format.NPZ):
         raise ValueError(f"{order.out_format} begins with the number of rows, which is not known of a pipe")
     with ExitStack() as files:
-        work = files.enter_context(closing(_Work(client, order, order.version)))
+        work = files.enter_context(closing(_Work(client, order, order.version, watcher)))
         streaming = order.target == STDIO
         file = sys.stdout.buffer if streaming else files.enter_context(replaced(Path(order.target)))
         bad: IO[bytes] = sys.stderr.buffer
         if order.bad_rows is not None:
             bad = files.enter_context(order.bad_rows.open("wb"))
         sink = DirectSink(order.out_format, file, bad, streaming=streaming)
-        feed = work.run(0, sink, show)
+        feed = work.run(0, sink)
         sink.close(feed.declared_schema(work.source.schema))
     return BatchResult(order.model, work.model.version, feed.rows_read, sink.bad_rows, feed.rows_read)
 
@@ -141,11 +151,12 @@ def _run_piped(client: Client, order: BatchOrder, show: Show) -> BatchResult:
 class _Work:
     """The model, the file, and what goes where."""
 
-    def __init__(self, client: Client, order: BatchOrder, version: str) -> None:
+    def __init__(self, client: Client, order: BatchOrder, version: str, watcher: Watcher) -> None:
         """`version` empty: the one that serves by default, from now on."""
         self._client = client
         self._order = order
-        self.model = _patiently(lambda: _pinned(client, order.model, version), order.retry_for_s)
+        self._watcher = watcher
+        self.model = _patiently(lambda: _pinned(client, order.model, version), order.retry_for_s, watcher)
         self.source, self._plan = self._open()
 
     def _open(self) -> tuple[Source, Plan]:
@@ -162,7 +173,7 @@ class _Work:
     def close(self) -> None:
         self.source.close()
 
-    def run(self, start: int, sink: Sink, show: Show) -> Feed:
+    def run(self, start: int, sink: Sink) -> Feed:
         """All rows from `start` on. What came by the time of an error is committed."""
         order, plan, model = self._order, self._plan, self.model
         rows = blocks(self.source, order.source, start, plan.columns)
@@ -180,7 +191,7 @@ class _Work:
             for chunk in bulk.chunks():
                 answered = feed.answered(chunk)
                 sink.add(answered)
-                show(answered.stop, self.source.total())
+                self._watcher.show(answered.stop, self.source.total())
             sink.add(feed.rest())
         finally:
             sink.commit()
@@ -220,13 +231,17 @@ def _called(model: Model) -> str:
     return f"{model.name}/{model.version}" if model.version else model.name
 
 
-def _patiently(call: Callable[[], _Result], retry_for_s: float) -> _Result:
+def _patiently(call: Callable[[], _Result], retry_for_s: float, watcher: Watcher) -> _Result:
     """The call's result, tried again while there is no server, or none that serves."""
     until_s = time.monotonic() + retry_for_s
+    told = ""
     while True:
         try:
             return call()
-        except (Unavailable, Overloaded, Cancelled, DeadlineExceeded):
+        except (Unavailable, Overloaded, Cancelled, DeadlineExceeded) as error:
             if time.monotonic() >= until_s:
                 raise
+            if error.message != told:
+                watcher.waiting(error.message, retry_for_s)
+            told = error.message
             time.sleep(_PAUSE_S)
