@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ortolan.inference import inference_pb2 as v2
+from ortolan.inference import model_config_pb2
 from ortolan_client import (
     BadAnswer,
     BulkProgress,
@@ -17,6 +19,7 @@ from ortolan_client import (
     InvalidInput,
     MessageTooLarge,
     NotFound,
+    NotSupported,
     OrtolanClientError,
     Overloaded,
     ServerError,
@@ -24,7 +27,7 @@ from ortolan_client import (
     Unavailable,
 )
 from ortolan_client._batch_size import BatchSize
-from ortolan_client._bulk import rows_of_outputs
+from ortolan_client._bulk import bulk, rows_of_outputs, rows_source
 from ortolan_client._bulk_run import BulkRun
 from ortolan_client._rows import Blocks, Columns, Dicts
 from ortolan_client._signature import Signature
@@ -273,10 +276,10 @@ def test_columns_must_have_as_many_rows() -> None:
 def test_map_over_columns(client: Client) -> None:
     left = np.arange(4000, dtype=np.int32).reshape(1000, 4)
     seen: list[BulkProgress] = []
-    bulk = client.map("simple", {"INPUT0": left, "INPUT1": left}, progress=seen.append)
-    np.testing.assert_array_equal(bulk.arrays()["SUM"], left * 2)
+    mapped = client.map("simple", {"INPUT0": left, "INPUT1": left}, progress=seen.append)
+    np.testing.assert_array_equal(mapped.arrays()["SUM"], left * 2)
     assert (seen[-1].rows, seen[-1].failed, seen[-1].total) == (1000, 0, 1000)
-    assert [row["SUM"].tolist() for row in bulk][:2] == [[0, 2, 4, 6], [8, 10, 12, 14]]
+    assert [row["SUM"].tolist() for row in mapped][:2] == [[0, 2, 4, 6], [8, 10, 12, 14]]
 
 
 def test_map_over_dicts_with_a_bad_one(client: Client) -> None:
@@ -320,6 +323,49 @@ def test_answers_go_where_they_are_wanted() -> None:
 
 def test_there_must_be_room_for_all_rows(client: Client) -> None:
     x = np.zeros((8, 4), np.int32)
-    bulk = client.map("simple", {"INPUT0": x, "INPUT1": x}, outputs={"SUM": np.zeros((7, 4), np.int32)})
+    mapped = client.map("simple", {"INPUT0": x, "INPUT1": x}, outputs={"SUM": np.zeros((7, 4), np.int32)})
     with pytest.raises(ValueError, match="room for 7 rows, and there are 8"):
-        bulk.arrays()
+        mapped.arrays()
+
+
+class Triton:
+    """A server that is not ours, and takes no batch over its `max_batch_size`."""
+
+    def __init__(self, shape: list[int], max_batch_size: int) -> None:
+        self.model = v2.ModelMetadataResponse(name="m", versions=["1"])
+        self.model.inputs.add(name="x", datatype="INT64", shape=shape)
+        self.max_batch_size = max_batch_size
+        self.sizes: list[int] = []
+
+    def metadata(self, model: str, version: str = "", **options: Any) -> v2.ModelMetadataResponse:
+        return self.model
+
+    def config(self, model: str, version: str = "", **options: Any) -> model_config_pb2.ModelConfig:
+        if self.max_batch_size < 0:
+            raise NotSupported("no such call", code="UNIMPLEMENTED")
+        return model_config_pb2.ModelConfig(name=model, max_batch_size=self.max_batch_size)
+
+    def submit(self, model: str, inputs: Tensors, **options: Any) -> Future[dict[str, NDArray[Any]]]:
+        self.sizes.append(len(inputs["x"]))
+        future: Future[dict[str, NDArray[Any]]] = Future()
+        future.set_result({"y": inputs["x"]})
+        return future
+
+
+@pytest.mark.parametrize(
+    ("shape", "max_batch_size", "largest"),
+    [([-1], 6, 6), ([-1], 0, 2048), ([-1], -1, 2048), ([1], 0, 1)],
+    ids=["its own limit", "no limit", "no config", "one row at a time"],
+)
+def test_the_limit_of_another_server_holds(shape: list[int], max_batch_size: int, largest: int) -> None:
+    server = Triton(shape, max_batch_size)
+    x = np.arange(3000)
+    answer = bulk(server, "m", "", rows_source({"x": x}), {}).arrays()
+    np.testing.assert_array_equal(answer["y"], x)
+    assert max(server.sizes) == largest
+
+
+@pytest.mark.parametrize("shape", [[], [4, 2]])
+def test_a_model_that_takes_no_rows_is_refused(shape: list[int]) -> None:
+    with pytest.raises(InvalidInput, match="no first dimension that counts rows"):
+        bulk(Triton(shape, 0), "m", "", rows_source([]), {})

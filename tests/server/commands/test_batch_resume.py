@@ -1,6 +1,7 @@
 """A batch job that is ended and begun again: it goes on where it was, or says why it does not."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,15 +64,13 @@ class Impatient:
             raise KeyboardInterrupt
 
 
-def interrupted(address: str, source: Path, *, after: int = ROWS // 2) -> Path:
-    """A job that was ended after so many rows; gives its output."""
-    target = source.with_name("out.parquet")
-    order = BatchOrder(
+def order_of(source: Path) -> BatchOrder:
+    return BatchOrder(
         model="add_one",
         version="",
         source=str(source),
         in_format=Format.PARQUET,
-        target=str(target),
+        target=str(source.with_name("out.parquet")),
         out_format=Format.PARQUET,
         maps=(),
         outputs=(),
@@ -83,10 +82,15 @@ def interrupted(address: str, source: Path, *, after: int = ROWS // 2) -> Path:
         commit_every_s=0.0,
         restart=False,
     )
+
+
+def interrupted(address: str, source: Path, *, after: int = ROWS // 2) -> Path:
+    """A job that was ended after so many rows; gives its output."""
+    order = order_of(source)
     with Client(address) as client, pytest.raises(KeyboardInterrupt):
         run_batch(client, order, Impatient(after))
-    assert not target.exists()
-    return target
+    assert not Path(order.target).exists()
+    return Path(order.target)
 
 
 def again(ortolan: Ortolan, address: str, source: Path, *flags: str, model: str = "add_one") -> Result:
@@ -142,6 +146,17 @@ def test_a_changed_input_is_refused(ortolan: Ortolan, address: str, source: Path
     assert parquet.read_table(target).num_rows == 3
 
 
+def test_an_input_that_changes_meanwhile_is_noticed(ortolan: Ortolan, address: str, source: Path) -> None:
+    class Touching(Impatient):
+        def show(self, rows: int, total: int | None) -> None:
+            os.utime(source, ns=(0, rows))
+
+    target, order = source.with_name("out.parquet"), order_of(source)
+    with Client(address) as client, pytest.raises(BatchFailed, match="was changed while it was read"):
+        run_batch(client, order, Touching(ROWS))
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(
     ("model", "flags", "text"),
     [
@@ -194,6 +209,7 @@ def test_a_file_of_somebody_else_is_not_replaced(ortolan: Ortolan, address: str,
     result = again(ortolan, address, source)
     assert result.exit_code == 1
     assert "is there already, and no job wrote it" in result.stderr
+    assert again(ortolan, address, source, "--restart", "--map", "id=nothing").exit_code == 2
     assert target.read_text(encoding="utf-8") == "precious"
     assert again(ortolan, address, source, "--restart").exit_code == 0
     require_all_rows(target)

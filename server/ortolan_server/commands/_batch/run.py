@@ -85,30 +85,30 @@ def run_batch(client: Client, order: BatchOrder, watcher: Watcher) -> BatchResul
 
 def _run_kept(client: Client, order: BatchOrder, output: Path, parts: Parts, watcher: Watcher) -> BatchResult:
     record = job_path(output)
-    if order.restart:
-        record.unlink(missing_ok=True)
-        output.unlink(missing_ok=True)
-    asked, before = _asked(order), Job.read(record)
-    _require_same(asked, before, output)
+    asked, before = _asked(order), None
+    if not order.restart:
+        before = Job.read(record)
+        _require_same(asked, before, output)
     if before is not None and before.done is not None and output.exists():
         parts.remove()
         return BatchResult(order.model, before.version, before.done.rows, before.done.bad_rows, 0)
-    if before is None or before.done is not None:
-        parts.clear()
-        before = None
-    work = _Work(client, order, before.version if before else order.version, watcher)
-    job = Job(asked, work.model.version, _signature(work.model))
-    if before is None:
-        job.write(record, parts.folder)
-    elif job != before:
-        raise BatchFailed(f"model {_called(work.model)} has changed since the job began; --restart begins anew")
-    chain = parts.chain()
-    start = chain[-1].stop if chain else 0
-    watcher.begin(start)
-    sink = PartsSink(parts, start, schema_of(chain), commit_every_s=order.commit_every_s)
-    with closing(work):
+    if before is not None and before.done is not None:
+        before = None  # somebody took the output away
+    with closing(_Work(client, order, before.version if before else order.version, watcher)) as work:
+        job = Job(asked, work.model.version, _signature(work.model))
+        if before is None:
+            parts.clear()
+            job.write(record, parts.folder)
+        elif job != before:
+            raise BatchFailed(f"model {_called(work.model)} has changed since the job began; --restart begins anew")
+        chain = parts.chain()
+        start = chain[-1].stop if chain else 0
+        watcher.begin(start)
+        sink = PartsSink(parts, start, schema_of(chain), commit_every_s=order.commit_every_s)
         feed = work.run(start, sink)
-    declared = feed.declared_schema(work.source.schema)
+        declared = feed.declared_schema(work.source.schema)
+    if _asked(order) != asked:
+        raise BatchFailed(f"{order.source} was changed while it was read; --restart begins anew")
     bad_rows = order.bad_rows or output.with_name(f"{output.name}.bad.jsonl")
     bad = join_parts(parts.chain(), order.out_format, output, bad_rows, declared=declared, folder=parts.folder)
     done = Done(feed.rows_read, bad, output.stat().st_size)
