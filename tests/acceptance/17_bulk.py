@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +37,19 @@ KILLS_OF_A_JOB = 5
 ROWS_OF_A_JOB = 100_000
 SEED = 17
 JOB_LIMIT_S = 60.0
+
+DIE_AT_WRITE = """\
+import os
+fsync, writes = os.fsync, 0
+def dying(descriptor):
+    global writes
+    writes += 1
+    if writes == at: os._exit(9)
+    fsync(descriptor)
+os.fsync = dying
+at = """
+ONE_PART = ("--commit-every", "60", "--batch-size", "auto")
+MOST_STEPS = 30
 RESIDENT_GROWTH_BYTES = 64 * 2**20
 
 
@@ -121,6 +134,7 @@ def kill(folder: Path, rows: NDArray[np.float32]) -> list[str]:
         whole_s = time.monotonic() - began_s
         expected = table_digest(folder / "whole.parquet", len(rows))
         print(f"a job of {len(rows):,} rows takes {whole_s:.1f} s; hash {expected[:16]}; seed {SEED}", flush=True)
+        faults += kill_at_each_step(folder, address, expected, len(rows))
         kills = jobs = 0
         while kills < KILLS // 2:
             jobs += 1
@@ -151,13 +165,24 @@ def kill(folder: Path, rows: NDArray[np.float32]) -> list[str]:
     return faults
 
 
+def kill_at_each_step(folder: Path, address: str, expected: str, rows: int) -> list[str]:
+    """A job whose client dies at its first write to the disk, then at its second, and so on, until it gets through."""
+    step = 1
+    while Job(folder, address, "steps", f"{DIE_AT_WRITE}{step}", ONE_PART).wait():
+        step += 1
+        assert step < MOST_STEPS, "it never gets through"
+    print(f"steps: client killed at each of its {step - 1} writes", flush=True)
+    return check(folder, "steps", expected, rows)
+
+
 class Job:
     """`ortolan batch` in a process of its own; the batches are small so that it lasts."""
 
-    def __init__(self, folder: Path, address: str, name: str) -> None:
+    def __init__(self, folder: Path, address: str, name: str, before: str = "", more: Sequence[str] = ()) -> None:
+        """`before` is code that the process runs first."""
         files = ("--in", str(folder / "rows.parquet"), "--out", str(folder / f"{name}.parquet"), "--keep", "id")
         options = ("--batch-size", "64", "--in-flight", "2", "--commit-every", "0.02", "--timeout", "10")
-        command = [sys.executable, "-c", ENTRY, "batch", address, "tiny", *files, *options]
+        command = [sys.executable, "-c", f"{before}\n{ENTRY}", "batch", address, "tiny", *files, *options, *more]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.errors = ""
 
@@ -189,6 +214,11 @@ def finish(  # noqa: PLR0913 (what is known of a job)
     print(f"{name}: {who} killed after {told} s; status {status}", flush=True)
     if status:
         return [f"{name}: ended with {status}: {job.errors}"]
+    return check(folder, name, expected, rows)
+
+
+def check(folder: Path, name: str, expected: str, rows: int) -> list[str]:
+    """What is wrong with the output of a job."""
     output = folder / f"{name}.parquet"
     faults = []
     if table_digest(output, rows) != expected:
