@@ -147,21 +147,22 @@ def kill(folder: Path, rows: NDArray[np.float32]) -> list[str]:
                 moments.append(moment_s)
             kills += len(moments)
             faults += finish(folder, address, name, expected, len(rows), "client", moments)
-    kills, at = 0, address
+    kills = jobs = 0
     while kills < KILLS // 2:
-        name = f"server{kills // KILLS_OF_A_JOB + 1}"
-        job = Job(folder, at, name)
-        moments = []
-        for _ in range(KILLS_OF_A_JOB):
-            with running_server(folder / "models", "--grpc-address", at) as server:
-                moments.append(dice.uniform(0.0, whole_s / KILLS_OF_A_JOB))
-                time.sleep(moments[-1])  # the moment is what is tested
+        jobs += 1
+        name = f"server{jobs}"
+        job, moments = Job(folder, address, name), []
+        while len(moments) < min(KILLS_OF_A_JOB, KILLS // 2 - kills) and job.lasts():
+            with running_server(folder / "models", "--grpc-address", address) as server:
+                moment_s = dice.uniform(0.0, whole_s / KILLS_OF_A_JOB)
+                time.sleep(moment_s)  # the moment is what is tested
+                moments += [moment_s] if job.lasts() else []
                 server.stop(signal.SIGKILL)
-        kills += KILLS_OF_A_JOB
-        with running_server(folder / "models", "--grpc-address", at):
+        kills += len(moments)
+        with running_server(folder / "models", "--grpc-address", address):
             if status := job.wait():
                 faults.append(f"{name}: ended with {status}: {job.errors}")
-            faults += finish(folder, at, name, expected, len(rows), "server", moments)
+            faults += finish(folder, address, name, expected, len(rows), "server", moments)
     return faults
 
 
@@ -185,6 +186,9 @@ class Job:
         command = [sys.executable, "-c", f"{before}\n{ENTRY}", "batch", address, "tiny", *files, *options, *more]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.errors = ""
+
+    def lasts(self) -> bool:
+        return self._process.poll() is None
 
     def killed_after(self, moment_s: float) -> bool:
         """False when it had ended by then."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeVar
 
-from ortolan_client import Cancelled, Client, DeadlineExceeded, Model, Overloaded, Unavailable
+from ortolan_client import Bulk, Cancelled, Client, DeadlineExceeded, Model, Overloaded, Unavailable
 from ortolan_server.commands._batch.durable import replaced
 from ortolan_server.commands._batch.feed import Feed
 from ortolan_server.commands._batch.formats import STDIO, BatchFailed, Format
@@ -162,12 +162,16 @@ class _Work:
     def _open(self) -> tuple[Source, Plan]:
         order, model = self._order, self.model
         source = open_source(order.source, order.in_format, {})
-        plan = make_plan(source.schema.names, model, order.maps, order.outputs, order.keep)
-        types = text_types(plan, source.schema, model.inputs, order.in_format)
-        if types and order.source != STDIO:
+        try:
+            plan = make_plan(source.schema.names, model, order.maps, order.outputs, order.keep)
+            types = text_types(plan, source.schema, model.inputs, order.in_format)
+            if types and order.source != STDIO:
+                source.close()
+                source = open_source(order.source, order.in_format, types)
+            check_types(plan, source.schema, model.inputs)
+        except BaseException:
             source.close()
-            source = open_source(order.source, order.in_format, types)
-        check_types(plan, source.schema, model.inputs)
+            raise
         return source, plan
 
     def close(self) -> None:
@@ -178,15 +182,20 @@ class _Work:
         order, plan, model = self._order, self._plan, self.model
         rows = blocks(self.source, order.source, start, plan.columns)
         feed = Feed(rows, start, plan, model.inputs, model.outputs)
-        bulk = self._client.map_blocks(
-            model.name,
-            feed.tensors(),
-            version=model.version,
-            outputs=list(plan.outputs),
-            batch_size=order.batch_size,
-            in_flight=order.in_flight,
-            retry_for_s=order.retry_for_s,
-        )
+        tensors = feed.tensors()
+
+        def prepared() -> Bulk:
+            return self._client.map_blocks(
+                model.name,
+                tensors,
+                version=model.version,
+                outputs=list(plan.outputs),
+                batch_size=order.batch_size,
+                in_flight=order.in_flight,
+                retry_for_s=order.retry_for_s,
+            )
+
+        bulk = _patiently(prepared, order.retry_for_s, self._watcher)  # it asks the server what the model takes
         try:
             for chunk in bulk.chunks():
                 answered = feed.answered(chunk)
