@@ -61,7 +61,7 @@ bench: $(DEV) ## measure the server beside its limits and its peers (ARGS="--qui
 .PHONY: clean
 clean: ## remove everything that make made
 	@rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .image examples/models examples/inputs
-	@rm -rf clients/cpp/build clients/java/target clients/rust/target clients/node/node_modules clients/node/dist clients/node/src/generated
+	@rm -rf clients/cpp/build clients/java/target clients/rust/target clients/node/node_modules clients/node/dist clients/node/src/generated clients/node/*.tgz
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. A change of pyproject.toml installs again.

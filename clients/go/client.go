@@ -26,6 +26,9 @@ type Client struct {
 //
 // It connects at the first call, and so fails only for what is no address or no option.
 func New(address string, options ...Option) (*Client, error) {
+	if err := checkAddress(address); err != nil {
+		return nil, err
+	}
 	chosen := defaults()
 	for _, option := range options {
 		if err := option(&chosen); err != nil {

@@ -68,8 +68,17 @@ func asError(err error, model string) error {
 		kinds = []error{ErrServer}
 	case found.Code() == codes.ResourceExhausted && strings.Contains(found.Message(), "larger than max"):
 		kinds = []error{ErrMessageTooLarge, ErrOverloaded}
+		found = withLimit(found)
 	}
 	return &Error{Model: model, status: found, kinds: kinds}
+}
+
+// withLimit adds which setting to raise, where the text does not say it: gRPC's own, on the server's side.
+func withLimit(found *status.Status) *status.Status {
+	if !strings.HasPrefix(found.Message(), "SERVER:") {
+		return found
+	}
+	return status.New(found.Code(), found.Message()+"; the server's limit is set by ortolan serve --max-message-size")
 }
 
 func newError(kind error, code codes.Code, model, format string, arguments ...any) error {

@@ -90,6 +90,16 @@ func TestWhatWouldFailAgainIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+func TestTheLimitThatTheServersGRPCDoesNotName(t *testing.T) {
+	server := &faulty{infer: func(int32) (*inferencepb.ModelInferResponse, error) {
+		return nil, status.Error(codes.ResourceExhausted, "SERVER: Received message larger than max (9 vs. 8)")
+	}}
+	_, err := newClient(t, serve(t, server)).Infer(t.Context(), "model", nil)
+	if !errors.Is(err, ortolan.ErrMessageTooLarge) || !strings.HasSuffix(err.Error(), "ortolan serve --max-message-size") {
+		t.Error(err)
+	}
+}
+
 func TestACallThatTheServerDoesNotKnow(t *testing.T) {
 	_, err := newClient(t, serve(t, failing(codes.OK, 0))).Assignments(t.Context(), "")
 	if !errors.Is(err, ortolan.ErrNotSupported) {

@@ -87,6 +87,15 @@ def test_what_is_no_array_is_refused(inputs: dict[str, Any]) -> None:
     assert caught.value.model == "m"
 
 
+def test_inputs_have_names() -> None:
+    from ortolan_client._messages import as_arrays  # noqa: PLC0415
+
+    unnamed: Any = np.zeros(3)
+    with pytest.raises(InvalidInput, match="by name, not ndarray: {'NAME': array}; a handle") as caught:
+        as_arrays(unnamed, "m")
+    assert caught.value.model == "m"
+
+
 @st.composite
 def answers(draw: st.DrawFn) -> v2.ModelInferResponse:
     answer = v2.ModelInferResponse(model_name="m", id=draw(NAMES))

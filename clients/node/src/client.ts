@@ -106,7 +106,7 @@ export class Client implements Disposable {
   }
 
   /** Does every required model serve? */
-  async ready(options: CallOptions = {}): Promise<boolean> {
+  async serverReady(options: CallOptions = {}): Promise<boolean> {
     return (await this.#calls.unary(inference.serverReady, {}, "", options)).ready;
   }
 

@@ -70,11 +70,20 @@ const CLASSES: { readonly [code in Code]?: typeof OrtolanError } = {
 
 // In gRPC's words and in our server's: "larger than max", "with a size larger than".
 const TOO_LARGE = /\blarger than\b/;
+// How gRPC begins on the server's side, where it answers itself.
+const ON_THE_SERVER = "SERVER:";
 
 /** The counterpart of an error of gRPC; codes without a class of their own become ServerError. */
 export function fromServiceError(error: ServiceError, model: string): OrtolanError {
   const code = status[error.code] as Code;
   const tooLarge = code === "RESOURCE_EXHAUSTED" && TOO_LARGE.test(error.details);
-  const type = tooLarge ? MessageTooLargeError : (CLASSES[code] ?? ServerError);
+  if (tooLarge) return new MessageTooLargeError(withLimit(error.details), code, model, { cause: error });
+  const type = CLASSES[code] ?? ServerError;
   return new type(error.details, code, model, { cause: error });
+}
+
+/** Adds which setting to raise, where the text does not say it. */
+function withLimit(message: string): string {
+  const unsaid = message.startsWith(ON_THE_SERVER);
+  return unsaid ? `${message}; the server's limit is set by ortolan serve --max-message-size` : message;
 }

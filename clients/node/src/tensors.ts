@@ -75,7 +75,7 @@ export function toRaw({ datatype, data }: InputTensor): Uint8Array {
   const wanted: ArrayType<unknown> | undefined = ARRAYS[datatype];
   if (wanted === undefined) throw new TypeError(`${String(datatype)} is no datatype of the protocol`);
   // By name: an array of another realm (a test runner's, for one) is no `instanceof` of ours.
-  const held = ArrayBuffer.isView(data) ? data[Symbol.toStringTag] : typeof data;
+  const held = ArrayBuffer.isView(data) ? data[Symbol.toStringTag] : Array.isArray(data) ? "Array" : typeof data;
   if (held !== wanted.name) throw new TypeError(`${datatype} is held by ${wanted.name}, not by ${held}`);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

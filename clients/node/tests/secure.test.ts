@@ -38,7 +38,7 @@ test("without TLS there is no connection", { skip }, async () => {
 async function ready(options: ClientOptions, at = address): Promise<boolean> {
   const client = new Client(at, { timeoutMs: 20_000, ...options });
   try {
-    return await client.ready();
+    return await client.serverReady();
   } finally {
     client.close();
   }

@@ -51,7 +51,14 @@ class _Head(NamedTuple):
 
 
 def as_arrays(inputs: Mapping[str, ArrayLike], model: str) -> dict[str, NDArray[Any]]:
-    """Raises InvalidInput for what is no array."""
+    """Raises InvalidInput for what is no array, and for what is not by name."""
+    if not isinstance(inputs, Mapping):
+        raise InvalidInput(
+            f"inputs are arrays by name, not {type(inputs).__name__}: {{'NAME': array}}; "
+            "a handle, Client.model, takes the array alone where the model has one input",
+            code="INVALID_ARGUMENT",
+            model=model,
+        )
     arrays = {}
     for name, value in inputs.items():
         try:

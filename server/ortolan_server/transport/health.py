@@ -7,6 +7,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 from grpc_health.v1 import health, health_pb2
 
 from ortolan.inference import inference_pb2
@@ -22,11 +23,23 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
+class _Servicer(health.HealthServicer):
+    """The official one, which leaves callers without a word on why there is no answer."""
+
+    def Check(  # noqa: N802 (gRPC's name)
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        answer = super().Check(request, context)
+        if not answer.status:
+            context.set_details(f"no service {request.service!r}: ask for MODEL, MODEL/VERSION, MODEL#contract or ''")
+        return answer
+
+
 class Health:
     """Sets the official servicer's statuses; its Watch holds no thread."""
 
     def __init__(self, manager: ModelManager, metadata: MetadataService, threads: ThreadPoolExecutor) -> None:
-        self.servicer = health.HealthServicer(experimental_thread_pool=threads)
+        self.servicer = _Servicer(experimental_thread_pool=threads)
         self._manager = manager
         self._metadata = metadata
         # Changes come from several threads: what is set last must be what was read last.

@@ -189,7 +189,7 @@ def test_health_follows_models_and_contracts(client: Client) -> None:
         "broken#contract": not_serving,
     }
     assert {service: client.health(service) for service in expected} == expected
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="no service 'nothing'"):
         client.health("nothing")
 
 

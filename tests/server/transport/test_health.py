@@ -24,15 +24,17 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class Unknown(Exception):
-    pass
-
-
 class Context:
     """As much of a call's context as Check uses."""
 
+    code: grpc.StatusCode | None = None
+    details = ""
+
     def set_code(self, code: grpc.StatusCode) -> None:
-        raise Unknown(code)
+        self.code = code
+
+    def set_details(self, details: str) -> None:
+        self.details = details
 
 
 class Asked:
@@ -43,7 +45,12 @@ class Asked:
 
     def __getitem__(self, service: str) -> bool:
         request = health_pb2.HealthCheckRequest(service=service)
-        answer = self.health.servicer.Check(request, cast("grpc.ServicerContext", Context()))
+        context = Context()
+        answer = self.health.servicer.Check(request, cast("grpc.ServicerContext", context))
+        if context.code is grpc.StatusCode.NOT_FOUND:
+            raise KeyError(context.details)
+        assert context.code is None
+        assert not context.details
         assert answer.status in (SERVING, NOT_SERVING)
         return bool(answer.status == SERVING)
 
@@ -59,7 +66,7 @@ def test_models_versions_and_contracts(manage: Manage, registry: Registry, tmp_p
     assert all(health[name] for name in ("", "inference.GRPCInferenceService", "kept", "kept/1", "kept#contract"))
     assert (health["degraded"], health["degraded/1"], health["degraded#contract"]) == (True, True, False)
     assert (health["broken"], health["broken/1"], health["broken#contract"]) == (False, False, False)
-    with pytest.raises(Unknown):
+    with pytest.raises(KeyError, match="no service 'nothing': ask for MODEL, "):
         _ = health["nothing"]
 
 
