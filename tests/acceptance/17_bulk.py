@@ -65,7 +65,7 @@ def main() -> int:
         print(f"FAULT {fault}")
     print(
         f"{ROWS:,} rows at {spread(wire)} of in-process's rate over TCP, {spread(shared)} in shared memory "
-        f"(wanted: {ENOUGH}); resident memory grew by {grown_bytes / 2**20:.0f} MiB; {KILLS} kills, {len(faults)} faults"
+        f"(wanted: {ENOUGH}); memory grew by {grown_bytes / 2**20:.0f} MiB; {KILLS} kills, {len(faults)} faults"
     )
     return 0 if flat and not faults else 1  # never for being slow: the machine may be busy
 
