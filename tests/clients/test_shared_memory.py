@@ -1,7 +1,9 @@
 """Shared memory with a real server: what does not travel, who cleans up, and what is said where it cannot be."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,28 @@ def test_what_does_not_fit_is_told(client: Client) -> None:
         small = memory.empty((1, 2))
         with pytest.raises(InvalidInput, match="output 'y' has 12 bytes; wanted at most the 8 bytes"):
             client.infer("identity", {"x": np.ones((1, 3), np.float32)}, outputs={"y": small})
+
+
+def test_what_was_given_out_is_not_given_again() -> None:
+    region = regions.Region(2**20)
+    region.forget_name()
+    first = region.empty(16)
+    with pytest.raises(ValueError, match="negative dimensions"):
+        region.empty(-20)
+    assert not np.shares_memory(first, region.empty(16))
+
+
+def test_threads_get_arrays_of_their_own() -> None:
+    region = regions.Region(2**20)
+    region.forget_name()
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            arrays = list(threads.map(lambda _: region.empty(16), range(4000)))
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert len({array.__array_interface__["data"][0] for array in arrays}) == len(arrays)
 
 
 def test_a_server_that_has_it_off_says_how_to_switch_it_on(repository: Path) -> None:
