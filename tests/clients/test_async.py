@@ -77,6 +77,15 @@ def test_infer(canned: CannedServer) -> None:
     assert (sent.model_name, sent.model_version, sent.id) == ("echo", "3", "seven")
 
 
+def test_what_is_asked_for_an_inference_goes_with_its_metadata(canned: CannedServer) -> None:
+    async def use() -> None:
+        async with AsyncClient(canned.address, timeout_s=20) as client:
+            await client.infer("echo", {"x": np.ones(1, np.uint16)}, metadata={"trace": "t1"})
+
+    asyncio.run(use())
+    assert [beside.get("trace") for beside in canned.beside] == ["t1", "t1"]
+
+
 def test_many_at_a_time(canned: CannedServer) -> None:
     async def use(client: AsyncClient) -> None:
         answers = await asyncio.gather(*(client.infer("simple", item) for item in items(50)))

@@ -77,7 +77,7 @@ class AsyncClient(Connection):
         request_id: str = "",
         **options: Unpack[CallOptions],
     ) -> _Arrays:
-        return await self._call(await self._infer_call(model, inputs, version, outputs, request_id), options)
+        return await self._call(await self._infer_call(model, inputs, version, outputs, request_id, options), options)
 
     def stream(
         self,
@@ -89,7 +89,7 @@ class AsyncClient(Connection):
         **options: Unpack[CallOptions],
     ) -> AsyncInferStream:
         async def encode(index: int, item: Mapping[str, ArrayLike]) -> bytes:
-            return (await self._infer_call(model, item, version, outputs, str(index))).request
+            return (await self._infer_call(model, item, version, outputs, str(index), options)).request
 
         def start(requests: AsyncIterator[bytes]) -> AsyncStreamCall:
             method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(calls.STREAM)
@@ -201,16 +201,24 @@ class AsyncClient(Connection):
     ) -> provider_reflection_pb2.Assignment:
         return await self._call(calls.plan(model, version, chain, omit_nodes=omit_nodes), options)
 
-    async def _infer_call(
-        self, model: str, inputs: Mapping[str, ArrayLike], version: str, outputs: Outputs, request_id: str
+    async def _infer_call(  # noqa: PLR0913 (what one inference can say)
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        version: str,
+        outputs: Outputs,
+        request_id: str,
+        options: CallOptions,
     ) -> calls.Call[_Arrays]:
         arrays = as_arrays(inputs, model)
-        declared = await self._declared(model, version) if may_be_bf16(arrays) else {}
+        declared = await self._declared(model, version, options) if may_be_bf16(arrays) else {}
         return calls.infer(model, arrays, version, outputs, request_id, declared, self._regions)
 
-    async def _declared(self, model: str, version: str) -> Mapping[str, str]:
+    async def _declared(self, model: str, version: str, options: CallOptions) -> Mapping[str, str]:
         known = self._datatypes.get((model, version))
-        return self._remember(model, version, await self.metadata(model, version)) if known is None else known
+        if known is not None:
+            return known
+        return self._remember(model, version, await self.metadata(model, version, **options))
 
     def _method(self, name: str) -> "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]":
         method = self._methods.get(name)

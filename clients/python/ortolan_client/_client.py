@@ -89,7 +89,7 @@ class Client(Connection):
         `outputs` None: all of them. As a mapping it says for each in which array of `shared_memory()` it shall be
         written, None: it comes in the answer.
         """
-        return self._call(self._infer_call(model, inputs, version, outputs, request_id), options)
+        return self._call(self._infer_call(model, inputs, version, outputs, request_id, options), options)
 
     def submit(
         self,
@@ -106,7 +106,7 @@ class Client(Connection):
         which cancels: what takes long in one delays the answers to others.
         """
         try:
-            call = self._infer_call(model, inputs, version, outputs, "")
+            call = self._infer_call(model, inputs, version, outputs, "", options)
         except OrtolanClientError as error:
             failed: Future[_Arrays] = Future()
             failed.set_exception(error)
@@ -139,7 +139,7 @@ class Client(Connection):
         """
 
         def encode(index: int, item: Mapping[str, ArrayLike]) -> bytes:
-            return self._infer_call(model, item, version, outputs, str(index)).request
+            return self._infer_call(model, item, version, outputs, str(index), options).request
 
         def start(requests: Iterator[bytes]) -> StreamCall:
             method: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(calls.STREAM)
@@ -281,16 +281,24 @@ class Client(Connection):
         """
         return self._call(calls.plan(model, version, chain, omit_nodes=omit_nodes), options)
 
-    def _infer_call(
-        self, model: str, inputs: Mapping[str, ArrayLike], version: str, outputs: Outputs, request_id: str
+    def _infer_call(  # noqa: PLR0913 (what one inference can say)
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        version: str,
+        outputs: Outputs,
+        request_id: str,
+        options: CallOptions,
     ) -> calls.Call[_Arrays]:
         arrays = as_arrays(inputs, model)
-        declared = self._declared(model, version) if may_be_bf16(arrays) else {}
+        declared = self._declared(model, version, options) if may_be_bf16(arrays) else {}
         return calls.infer(model, arrays, version, outputs, request_id, declared, self._regions)
 
-    def _declared(self, model: str, version: str) -> Mapping[str, str]:
+    def _declared(self, model: str, version: str, options: CallOptions) -> Mapping[str, str]:
         known = self._datatypes.get((model, version))
-        return self._remember(model, version, self.metadata(model, version)) if known is None else known
+        if known is not None:
+            return known
+        return self._remember(model, version, self.metadata(model, version, **options))
 
     def _method(self, name: str) -> "grpc.UnaryUnaryMultiCallable[bytes, bytes]":
         method = self._methods.get(name)
