@@ -138,17 +138,39 @@ def test_what_was_given_out_is_not_given_again() -> None:
     assert not np.shares_memory(first, region.empty(16))
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """They take turns as often as they can."""
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval_s)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_threads_get_arrays_of_their_own() -> None:
     region = regions.Region(2**20)
     region.forget_name()
-    interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(8) as threads:
-            arrays = list(threads.map(lambda _: region.empty(16), range(4000)))
-    finally:
-        sys.setswitchinterval(interval_s)
+    with ThreadPoolExecutor(8) as threads:
+        arrays = list(threads.map(lambda _: region.empty(16), range(4000)))
     assert len({array.__array_interface__["data"][0] for array in arrays}) == len(arrays)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_threads_keep_and_drop_regions(client: Client) -> None:
+    def use(region: regions.Region) -> None:
+        for _ in range(2000):
+            assert client._drop(region)
+            client._keep(region)
+
+    made = [regions.Region(64) for _ in range(64)]
+    for region in made:
+        region.forget_name()
+        client._keep(region)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(use, made))
+    assert len(client._regions) == len(made)
+    client._regions = ()
 
 
 def test_a_server_that_has_it_off_says_how_to_switch_it_on(repository: Path) -> None:

@@ -106,7 +106,7 @@ class AsyncClient(Connection):
             raise with_hint(error) from error
         finally:
             memory.forget_name()
-        self._regions = (*self._regions, memory)
+        self._keep(memory)
         return memory
 
     async def _unregister(self, region: Region) -> None:

@@ -165,7 +165,7 @@ class Client(Connection):
             raise with_hint(error) from error
         finally:
             memory.forget_name()
-        self._regions = (*self._regions, memory)
+        self._keep(memory)
         return memory
 
     def _unregister(self, region: Region) -> None:

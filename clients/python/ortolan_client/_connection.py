@@ -1,5 +1,6 @@
 """What both clients are made of: settings, and what they remember."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
@@ -56,6 +57,7 @@ class Connection:
         )
         self._datatypes: dict[tuple[str, str], Mapping[str, str]] = {}
         self._regions: tuple[Region, ...] = ()
+        self._changing_regions = threading.Lock()
         self._open()
 
     def _open(self) -> None:
@@ -91,8 +93,13 @@ class Connection:
         if self._target.balanced:
             raise ValueError("shared memory is one server's; this client has several: make a client for each of them")
 
+    def _keep(self, region: Region) -> None:
+        with self._changing_regions:
+            self._regions = (*self._regions, region)
+
     def _drop(self, region: Region) -> bool:
         """Whether it was known until now."""
-        known = region in self._regions
-        self._regions = tuple(other for other in self._regions if other is not region)
+        with self._changing_regions:
+            known = region in self._regions
+            self._regions = tuple(other for other in self._regions if other is not region)
         return known
