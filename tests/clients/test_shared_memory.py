@@ -14,6 +14,7 @@ from ortolan_client import AsyncClient, Client, InvalidInput, NotAllowed, NotFou
 from ortolan_client import _regions as regions
 from ortolan_client._calls import unregister_region
 from tests import models
+from tests.clients.canned import CannedServer
 from tests.serving import running_server
 
 FOLDER = Path("/dev/shm")  # noqa: S108 (not for temporary files)
@@ -184,6 +185,18 @@ def test_a_server_that_has_it_off_says_how_to_switch_it_on(repository: Path) -> 
         client._regions = (gone,)
         server.stop()
         gone.close()  # a server that is gone has forgotten it: no error
+
+
+def test_closing_goes_on_where_a_server_refuses(canned: CannedServer) -> None:
+    with Client(canned.address, timeout_s=20) as client:  # it knows no call of shared memory
+        for _ in range(2):
+            region = SharedMemory(2**12, client._unregister)
+            region.forget_name()
+            client._keep(region)
+        region.close()
+    assert client._regions == ()
+    with pytest.raises(ValueError, match="closed"):
+        client.server_live()
 
 
 def test_a_server_elsewhere_is_recognised(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from ortolan.inference import inference_pb2, model_config_pb2
 from ortolan.v1 import provider_reflection_pb2
 from ortolan_client import _calls as calls
 from ortolan_client._connection import FAREWELL_S, CallOptions, Connection
-from ortolan_client._errors import DeadlineExceeded, InvalidInput, Unavailable
+from ortolan_client._errors import InvalidInput, OrtolanClientError
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
 from ortolan_client._model import AsyncModel
 from ortolan_client._regions import Region
@@ -52,9 +52,11 @@ class AsyncClient(Connection):
         """Closes the connection and cancels what is under way."""
         if self._opened is None:
             return
-        for region in self._regions:
-            await self._unregister(region)
-        await self._opened.close()
+        try:
+            for region in self._regions:
+                await self._unregister(region)
+        finally:
+            await self._opened.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,7 +113,8 @@ class AsyncClient(Connection):
 
     async def _unregister(self, region: Region) -> None:
         if self._drop(region):
-            with suppress(Unavailable, DeadlineExceeded):  # a server that is gone has forgotten it
+            # One that is gone has forgotten it; one that refuses would refuse again.
+            with suppress(OrtolanClientError):
                 await self._call(calls.unregister_region(region.name), {"timeout_s": FAREWELL_S})
 
     async def server_live(self, **options: Unpack[CallOptions]) -> bool:

@@ -14,7 +14,7 @@ from ortolan.v1 import provider_reflection_pb2
 from ortolan_client import _calls as calls
 from ortolan_client._answer import Answer
 from ortolan_client._connection import FAREWELL_S, CallOptions, Connection
-from ortolan_client._errors import DeadlineExceeded, InvalidInput, OrtolanClientError, Unavailable
+from ortolan_client._errors import InvalidInput, OrtolanClientError
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
 from ortolan_client._model import Model
 from ortolan_client._regions import Region
@@ -60,9 +60,11 @@ class Client(Connection):
 
     def close(self) -> None:
         """Closes the connection and cancels what is under way."""
-        for region in self._regions:
-            self._unregister(region)
-        self._channel.close()
+        try:
+            for region in self._regions:
+                self._unregister(region)
+        finally:
+            self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -170,7 +172,8 @@ class Client(Connection):
 
     def _unregister(self, region: Region) -> None:
         if self._drop(region):
-            with suppress(Unavailable, DeadlineExceeded):  # a server that is gone has forgotten it
+            # One that is gone has forgotten it; one that refuses would refuse again.
+            with suppress(OrtolanClientError):
                 self._call(calls.unregister_region(region.name), {"timeout_s": FAREWELL_S})
 
     def server_live(self, **options: Unpack[CallOptions]) -> bool:
