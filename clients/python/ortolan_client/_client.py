@@ -117,12 +117,14 @@ class Client(Connection):
             call.request, timeout=self._timeout_s(options), metadata=self._pairs(options)
         )
 
+        read = call.read  # and not the request, which would live as long as the future
+
         def take() -> _Arrays:
             try:
                 data = sent.result()
             except grpc.RpcError as error:
                 raise self._error(error, model) from error
-            return call.read(data)
+            return read(data)
 
         return Answer(sent, take)
 
