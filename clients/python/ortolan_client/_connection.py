@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import grpc
+from numpy.typing import NDArray
 
 from ortolan.inference.inference_pb2 import ModelMetadataResponse
 from ortolan_client._addresses import find_target
@@ -79,9 +80,14 @@ class Connection:
 
     def _stream_reader(self, model: str) -> StreamReader:
         regions = self._regions
-        return StreamReader(
-            model, lambda data: read_stream_answer(data, model, regions), lambda error: self._error(error, model)
-        )
+
+        def read(data: bytes) -> str | dict[str, NDArray[Any]]:
+            answer = read_stream_answer(data, model, regions)
+            if isinstance(answer, str):
+                self._datatypes.clear()  # as in `_error()`; in a stream there are no codes
+            return answer
+
+        return StreamReader(model, read, lambda error: self._error(error, model))
 
     def _remember(self, model: str, version: str, metadata: ModelMetadataResponse) -> Mapping[str, str]:
         """The datatypes of the model's inputs by name."""
