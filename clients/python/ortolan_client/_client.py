@@ -39,7 +39,8 @@ class Client(Connection):
     the addresses that the name has, get their calls in turn, and only while they say that they are ready.
 
     Every call has a deadline: `timeout_s`, or the one given to the call. What ends with UNAVAILABLE is tried again,
-    on another server where there are several, up to `retries` (0 to 4) times with growing delays.
+    on another server where there are several, up to `retries` (0 to 4) times with growing delays; but `load`, `unload`
+    and `plan` are sent once.
     `max_message_bytes` bounds messages both ways on this side; the server has a limit of its own. `compression`, of
     what is sent, is "gzip" or "deflate".
 
