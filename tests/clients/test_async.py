@@ -276,6 +276,24 @@ def test_closing_the_client_ends_what_is_under_way(canned: CannedServer) -> None
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_closed_client_takes_no_calls(canned: CannedServer, *, used: bool) -> None:
+    async def use() -> None:
+        client = AsyncClient(canned.address, timeout_s=20)
+        if used:
+            await client.server_live()
+        await client.close()
+        await client.close()
+        with pytest.raises(ValueError, match="the client is closed"):
+            await client.server_live()
+        with pytest.raises(ValueError, match="the client is closed"):
+            client.stream("simple", [])
+        with pytest.raises(ValueError, match="the client is closed"):
+            await anext(client.watch())
+
+    asyncio.run(use())
+
+
 def test_a_reading_that_is_cancelled_ends_the_stream(canned: CannedServer) -> None:
     async def never() -> AsyncIterator[Item]:
         await asyncio.Event().wait()

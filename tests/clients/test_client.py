@@ -117,6 +117,16 @@ def test_watch_gives_the_present_and_then_changes(client: Client, canned: Canned
     assert canned.stream_ended.get(timeout=10) == "ended"
 
 
+def test_a_closed_client_takes_no_calls(canned: CannedServer) -> None:
+    client = Client(canned.address)
+    client.close()
+    client.close()
+    calls = (client.server_live, lambda: next(client.watch()), lambda: client.stream("simple", []))
+    for call in (*calls, lambda: client.submit("simple", {})):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+
+
 def test_the_base_install_is_enough() -> None:
     """The client loads nothing but grpcio, protobuf and numpy, and lives beside tritonclient's messages."""
     script = (

@@ -39,24 +39,28 @@ class AsyncClient(Connection):
 
     def _open(self) -> None:
         self._opened: grpc.aio.Channel | None = None
+        self._closed = False
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     @property
     def _channel(self) -> grpc.aio.Channel:
         """Opened by the first call, since it is of the event loop that runs then."""
+        if self._closed:
+            raise ValueError("the client is closed")
         if self._opened is None:
             self._opened = self._plan.open_async()
         return self._opened
 
     async def close(self) -> None:
-        """Closes the connection and cancels what is under way."""
-        if self._opened is None:
-            return
+        """Closes the connection and cancels what is under way. Calls after it raise ValueError."""
         try:
             for region in self._regions:
                 await self._unregister(region)
         finally:
-            await self._opened.close()
+            self._closed = True
+            self._methods.clear()
+            if self._opened is not None:
+                await self._opened.close()
 
     async def __aenter__(self) -> Self:
         return self

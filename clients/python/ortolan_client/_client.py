@@ -60,7 +60,7 @@ class Client(Connection):
         self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     def close(self) -> None:
-        """Closes the connection and cancels what is under way."""
+        """Closes the connection and cancels what is under way. Calls after it raise ValueError."""
         try:
             for region in self._regions:
                 self._unregister(region)
@@ -103,7 +103,7 @@ class Client(Connection):
         outputs: Outputs = None,
         **options: Unpack[CallOptions],
     ) -> Future[_Arrays]:
-        """One inference in the background: as `infer()`, but that every error comes out of the future.
+        """One inference in the background: as `infer()`, but that every OrtolanClientError comes out of the future.
 
         `cancel()` cancels the call, whenever it comes before the answer. Callbacks run on a thread of gRPC, or on that
         which cancels: what takes long in one delays the answers to others.
