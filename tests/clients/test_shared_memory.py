@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import pytest
@@ -128,6 +129,13 @@ def test_what_does_not_fit_is_told(client: Client) -> None:
         small = memory.empty((1, 2))
         with pytest.raises(InvalidInput, match="output 'y' has 12 bytes; wanted at most the 8 bytes"):
             client.infer("identity", {"x": np.ones((1, 3), np.float32)}, outputs={"y": small})
+
+
+@pytest.mark.parametrize("shape", [3, np.int64(3), (3,), [3], (), (0, 3)])
+def test_shapes_are_those_of_numpy(shape: SupportsIndex | Sequence[int]) -> None:
+    region = regions.Region(2**12)
+    region.forget_name()
+    assert region.empty(shape).shape == np.empty(shape).shape
 
 
 def test_what_was_given_out_is_not_given_again() -> None:

@@ -10,8 +10,9 @@ import os
 import secrets
 import threading
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -72,7 +73,7 @@ class Region:
         """Who has it mapped keeps it; nobody else can open it any more."""
         self._path.unlink(missing_ok=True)
 
-    def empty(self, shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    def empty(self, shape: SupportsIndex | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """An array in the region, as `numpy.empty` but for its default dtype.
 
         Raises ValueError when it does not fit into what is left, for dtypes that the protocol cannot carry, and for
@@ -81,7 +82,7 @@ class Region:
         kind = np.dtype(dtype)
         if datatype_of(np.empty(0, kind)) == "BYTES":
             raise ValueError("arrays in shared memory are of numbers: text has another form on its way")
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+        sizes = tuple(shape) if isinstance(shape, Sequence) else (index(shape),)
         with self._giving:
             start = -(-self._used_bytes // _ALIGNED_BYTES) * _ALIGNED_BYTES
             end = start + math.prod(sizes) * kind.itemsize
