@@ -9,7 +9,7 @@ import pytest
 import ortolan_client
 from ortolan.inference import inference_pb2 as v2
 from ortolan.v1 import provider_reflection_pb2 as reflection
-from ortolan_client import Client, HealthStatus
+from ortolan_client import BadAnswer, Client, HealthStatus
 from tests.clients.canned import PROPERTIES, CannedServer
 
 
@@ -84,6 +84,8 @@ def test_health_speaks_the_standard_protocol(client: Client) -> None:
     assert client.health() is HealthStatus.NOT_SERVING
     assert client.health("simple") is HealthStatus.SERVING
     assert client.health("words") is HealthStatus.UNKNOWN
+    with pytest.raises(BadAnswer, match=r"9 is no status of grpc\.health\.v1"):
+        client.health("later")
 
 
 def test_health_agrees_with_the_published_messages() -> None:
