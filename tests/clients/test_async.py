@@ -77,6 +77,15 @@ def test_infer(canned: CannedServer) -> None:
     assert (sent.model_name, sent.model_version, sent.id) == ("echo", "3", "seven")
 
 
+def test_what_is_asked_for_an_inference_goes_with_its_metadata(canned: CannedServer) -> None:
+    async def use() -> None:
+        async with AsyncClient(canned.address, timeout_s=20) as client:
+            await client.infer("echo", {"x": np.ones(1, np.uint16)}, metadata={"trace": "t1"})
+
+    asyncio.run(use())
+    assert [beside.get("trace") for beside in canned.beside] == ["t1", "t1"]
+
+
 def test_many_at_a_time(canned: CannedServer) -> None:
     async def use(client: AsyncClient) -> None:
         answers = await asyncio.gather(*(client.infer("simple", item) for item in items(50)))
@@ -265,6 +274,24 @@ def test_closing_the_client_ends_what_is_under_way(canned: CannedServer) -> None
 
     canned.answering.clear()
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_closed_client_takes_no_calls(canned: CannedServer, *, used: bool) -> None:
+    async def use() -> None:
+        client = AsyncClient(canned.address, timeout_s=20)
+        if used:
+            await client.server_live()
+        await client.close()
+        await client.close()
+        with pytest.raises(ValueError, match="the client is closed"):
+            await client.server_live()
+        with pytest.raises(ValueError, match="the client is closed"):
+            client.stream("simple", [])
+        with pytest.raises(ValueError, match="the client is closed"):
+            await anext(client.watch())
+
+    asyncio.run(use())
 
 
 def test_a_reading_that_is_cancelled_ends_the_stream(canned: CannedServer) -> None:

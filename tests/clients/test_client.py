@@ -9,7 +9,7 @@ import pytest
 import ortolan_client
 from ortolan.inference import inference_pb2 as v2
 from ortolan.v1 import provider_reflection_pb2 as reflection
-from ortolan_client import Client, HealthStatus
+from ortolan_client import BadAnswer, Client, HealthStatus
 from tests.clients.canned import PROPERTIES, CannedServer
 
 
@@ -89,6 +89,8 @@ def test_health_speaks_the_standard_protocol(client: Client) -> None:
     assert client.health() is HealthStatus.NOT_SERVING
     assert client.health("simple") is HealthStatus.SERVING
     assert client.health("words") is HealthStatus.UNKNOWN
+    with pytest.raises(BadAnswer, match=r"9 is no status of grpc\.health\.v1"):
+        client.health("later")
 
 
 def test_health_agrees_with_the_published_messages() -> None:
@@ -120,6 +122,16 @@ def test_watch_gives_the_present_and_then_changes(client: Client, canned: Canned
     assert next(watched).state == "READY"
     watched.close()
     assert canned.stream_ended.get(timeout=10) == "ended"
+
+
+def test_a_closed_client_takes_no_calls(canned: CannedServer) -> None:
+    client = Client(canned.address)
+    client.close()
+    client.close()
+    calls = (client.server_live, lambda: next(client.watch()), lambda: client.stream("simple", []))
+    for call in (*calls, lambda: client.submit("simple", {})):
+        with pytest.raises(ValueError, match="closed"):
+            call()
 
 
 def test_the_base_install_is_enough() -> None:

@@ -176,6 +176,11 @@ def test_fields_behind_a_large_answer_of_a_stream_count() -> None:
     assert read_stream_answer(data, "m") == "error"
 
 
+def test_a_broken_length_in_a_stream_is_a_bad_answer() -> None:
+    with pytest.raises(BadAnswer, match="is not a inference.ModelStreamInferResponse message"):
+        read_stream_answer(b"\x12" + b"\xff" * CUT_BYTES, "m")
+
+
 def test_what_is_unusual_is_not_cut() -> None:
     raw = bytes((RAW_OUTPUT, 3)) + b"abc"
     assert [bytes(each) for each in cut(raw, RAW_OUTPUT)[1]] == [b"abc"]

@@ -50,6 +50,18 @@ def test_metadata_that_no_call_can_carry_is_refused(
         client.server_live(metadata=metadata)
 
 
+def test_what_is_asked_for_an_inference_goes_with_its_metadata_and_deadline(
+    client: Client, canned: CannedServer
+) -> None:
+    bits = {"x": np.ones(1, np.uint16)}
+    client.infer("echo", bits, metadata={"trace": "t1"})
+    assert [beside.get("trace") for beside in canned.beside] == ["t1", "t1"]
+    with Client(canned.address, timeout_s=20) as other:
+        canned.answering.clear()
+        with pytest.raises(DeadlineExceeded):
+            other.infer("echo", bits, timeout_s=0.2)
+
+
 def test_a_secret_is_not_shown() -> None:
     with pytest.raises(ValueError, match="tenant") as caught:
         Client(metadata={"tenant": "sécret"})

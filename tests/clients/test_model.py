@@ -110,6 +110,8 @@ def test_the_batch_axis_is_that_of_all() -> None:
         (spec("UINT64", -1), [2**64 - 1]),
         (spec("BOOL", -1), [True, False]),
         (spec("FP32", -1), []),
+        (spec("BYTES", -1), []),
+        (spec("BF16", -1), []),
         (spec("INT64", -1), np.zeros((2, 3), np.int64)),  # [-1] may be any rank
     ],
 )

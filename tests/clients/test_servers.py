@@ -38,6 +38,16 @@ def test_large_requests_are_tried_again(client: Client, canned: CannedServer) ->
     assert inferences(canned) == 4
 
 
+@pytest.mark.parametrize("call", [Client.load, Client.unload, Client.plan])
+def test_what_opens_or_drops_a_model_is_sent_once(
+    client: Client, canned: CannedServer, call: Callable[[Client, str], object]
+) -> None:
+    canned.failure = Refused(grpc.StatusCode.UNAVAILABLE, "not now")
+    with pytest.raises(Unavailable):
+        call(client, "echo")
+    assert len(canned.requests) == 1
+
+
 def test_a_server_that_comes_back_answers(client: Client, canned: CannedServer) -> None:
     canned.failure = Refused(grpc.StatusCode.UNAVAILABLE, "not now")
     mended = threading.Timer(0.02, lambda: setattr(canned, "failure", None))

@@ -1,8 +1,11 @@
 """Shared memory with a real server: what does not travel, who cleans up, and what is said where it cannot be."""
 
 import asyncio
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from ortolan_client import AsyncClient, Client, InvalidInput, NotAllowed, NotFou
 from ortolan_client import _regions as regions
 from ortolan_client._calls import unregister_region
 from tests import models
+from tests.clients.canned import CannedServer
 from tests.serving import running_server
 
 FOLDER = Path("/dev/shm")  # noqa: S108 (not for temporary files)
@@ -127,6 +131,57 @@ def test_what_does_not_fit_is_told(client: Client) -> None:
             client.infer("identity", {"x": np.ones((1, 3), np.float32)}, outputs={"y": small})
 
 
+@pytest.mark.parametrize("shape", [3, np.int64(3), (3,), [3], (), (0, 3)])
+def test_shapes_are_those_of_numpy(shape: SupportsIndex | Sequence[int]) -> None:
+    region = regions.Region(2**12)
+    region.forget_name()
+    assert region.empty(shape).shape == np.empty(shape).shape
+
+
+def test_what_was_given_out_is_not_given_again() -> None:
+    region = regions.Region(2**20)
+    region.forget_name()
+    first = region.empty(16)
+    with pytest.raises(ValueError, match="negative dimensions"):
+        region.empty(-20)
+    assert not np.shares_memory(first, region.empty(16))
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """They take turns as often as they can."""
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval_s)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_threads_get_arrays_of_their_own() -> None:
+    region = regions.Region(2**20)
+    region.forget_name()
+    with ThreadPoolExecutor(8) as threads:
+        arrays = list(threads.map(lambda _: region.empty(16), range(4000)))
+    assert len({array.__array_interface__["data"][0] for array in arrays}) == len(arrays)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_threads_keep_and_drop_regions(client: Client) -> None:
+    def use(region: regions.Region) -> None:
+        for _ in range(2000):
+            assert client._drop(region)
+            client._keep(region)
+
+    made = [regions.Region(64) for _ in range(64)]
+    for region in made:
+        region.forget_name()
+        client._keep(region)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(use, made))
+    assert len(client._regions) == len(made)
+    client._regions = ()
+
+
 def test_a_server_that_has_it_off_says_how_to_switch_it_on(repository: Path) -> None:
     before = left()
     with running_server(repository) as server, Client(server.address, timeout_s=20) as client:
@@ -138,6 +193,18 @@ def test_a_server_that_has_it_off_says_how_to_switch_it_on(repository: Path) -> 
         client._regions = (gone,)
         server.stop()
         gone.close()  # a server that is gone has forgotten it: no error
+
+
+def test_closing_goes_on_where_a_server_refuses(canned: CannedServer) -> None:
+    with Client(canned.address, timeout_s=20) as client:  # it knows no call of shared memory
+        for _ in range(2):
+            region = SharedMemory(2**12, client._unregister)
+            region.forget_name()
+            client._keep(region)
+        region.close()
+    assert client._regions == ()
+    with pytest.raises(ValueError, match="closed"):
+        client.server_live()
 
 
 def test_a_server_elsewhere_is_recognised(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

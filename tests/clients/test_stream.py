@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ortolan.inference import inference_pb2 as v2
 from ortolan_client import Cancelled, Client, DeadlineExceeded, InferError, InvalidInput
 from tests.clients.canned import CannedServer
 
@@ -33,6 +34,17 @@ def test_a_failed_item_raises_and_the_stream_goes_on(client: Client) -> None:
     assert (caught.value.index, caught.value.model, caught.value.code) == (1, "simple", "UNKNOWN")
     assert next(answers)["SUM"].tolist() == [[1, 1, 1, 1]]
     assert list(answers) == []
+
+
+def test_a_failed_item_lets_the_model_be_asked_again(client: Client, canned: CannedServer) -> None:
+    def datatypes_asked() -> int:
+        return sum(isinstance(request, v2.ModelMetadataRequest) for request in canned.requests)
+
+    bits = {"INPUT0": np.ones((1, 4), np.uint16), "INPUT1": np.ones((1, 4), np.uint16)}
+    for times in (1, 2):
+        with pytest.raises(InferError, match="takes INT32"):
+            next(client.stream("simple", [bits]))
+        assert datatypes_asked() == times
 
 
 def test_what_the_iterable_raises_comes_after_the_answers(client: Client) -> None:

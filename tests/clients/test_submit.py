@@ -1,7 +1,9 @@
 """Inferences in the background."""
 
+import gc
 import threading
-from concurrent.futures import Future, as_completed
+import tracemalloc
+from concurrent.futures import Future, as_completed, wait
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,18 @@ def test_errors_come_out_of_the_future(client: Client, canned: CannedServer) -> 
     canned.answering.clear()
     with pytest.raises(DeadlineExceeded):
         client.submit("simple", FOUR, timeout_s=0.2).result(20)
+
+
+def test_a_future_does_not_keep_its_request(client: Client) -> None:
+    size_bytes = 2**20
+    tracemalloc.start()
+    try:
+        answers = [client.submit("echo", {"x": np.ones(size_bytes, np.uint8)}, outputs=["y"]) for _ in range(20)]
+        wait(answers, 20)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 10 * size_bytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_cancel_cancels_the_call(client: Client, canned: CannedServer) -> None:

@@ -13,7 +13,7 @@ from ortolan.inference import inference_pb2, model_config_pb2
 from ortolan.v1 import provider_reflection_pb2
 from ortolan_client import _calls as calls
 from ortolan_client._connection import FAREWELL_S, CallOptions, Connection
-from ortolan_client._errors import DeadlineExceeded, InvalidInput, Unavailable
+from ortolan_client._errors import InvalidInput, OrtolanClientError
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
 from ortolan_client._model import AsyncModel
 from ortolan_client._regions import Region
@@ -39,22 +39,28 @@ class AsyncClient(Connection):
 
     def _open(self) -> None:
         self._opened: grpc.aio.Channel | None = None
+        self._closed = False
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     @property
     def _channel(self) -> grpc.aio.Channel:
         """Opened by the first call, since it is of the event loop that runs then."""
+        if self._closed:
+            raise ValueError("the client is closed")
         if self._opened is None:
             self._opened = self._plan.open_async()
         return self._opened
 
     async def close(self) -> None:
-        """Closes the connection and cancels what is under way."""
-        if self._opened is None:
-            return
-        for region in self._regions:
-            await self._unregister(region)
-        await self._opened.close()
+        """Closes the connection and cancels what is under way. Calls after it raise ValueError."""
+        try:
+            for region in self._regions:
+                await self._unregister(region)
+        finally:
+            self._closed = True
+            self._methods.clear()
+            if self._opened is not None:
+                await self._opened.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,7 +83,7 @@ class AsyncClient(Connection):
         request_id: str = "",
         **options: Unpack[CallOptions],
     ) -> _Arrays:
-        return await self._call(await self._infer_call(model, inputs, version, outputs, request_id), options)
+        return await self._call(await self._infer_call(model, inputs, version, outputs, request_id, options), options)
 
     def stream(
         self,
@@ -89,7 +95,7 @@ class AsyncClient(Connection):
         **options: Unpack[CallOptions],
     ) -> AsyncInferStream:
         async def encode(index: int, item: Mapping[str, ArrayLike]) -> bytes:
-            return (await self._infer_call(model, item, version, outputs, str(index))).request
+            return (await self._infer_call(model, item, version, outputs, str(index), options)).request
 
         def start(requests: AsyncIterator[bytes]) -> AsyncStreamCall:
             method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(calls.STREAM)
@@ -106,12 +112,13 @@ class AsyncClient(Connection):
             raise with_hint(error) from error
         finally:
             memory.forget_name()
-        self._regions = (*self._regions, memory)
+        self._keep(memory)
         return memory
 
     async def _unregister(self, region: Region) -> None:
         if self._drop(region):
-            with suppress(Unavailable, DeadlineExceeded):  # a server that is gone has forgotten it
+            # One that is gone has forgotten it; one that refuses would refuse again.
+            with suppress(OrtolanClientError):
                 await self._call(calls.unregister_region(region.name), {"timeout_s": FAREWELL_S})
 
     async def server_live(self, **options: Unpack[CallOptions]) -> bool:
@@ -201,16 +208,24 @@ class AsyncClient(Connection):
     ) -> provider_reflection_pb2.Assignment:
         return await self._call(calls.plan(model, version, chain, omit_nodes=omit_nodes), options)
 
-    async def _infer_call(
-        self, model: str, inputs: Mapping[str, ArrayLike], version: str, outputs: Outputs, request_id: str
+    async def _infer_call(  # noqa: PLR0913 (what one inference can say)
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        version: str,
+        outputs: Outputs,
+        request_id: str,
+        options: CallOptions,
     ) -> calls.Call[_Arrays]:
         arrays = as_arrays(inputs, model)
-        declared = await self._declared(model, version) if may_be_bf16(arrays) else {}
+        declared = await self._declared(model, version, options) if may_be_bf16(arrays) else {}
         return calls.infer(model, arrays, version, outputs, request_id, declared, self._regions)
 
-    async def _declared(self, model: str, version: str) -> Mapping[str, str]:
+    async def _declared(self, model: str, version: str, options: CallOptions) -> Mapping[str, str]:
         known = self._datatypes.get((model, version))
-        return self._remember(model, version, await self.metadata(model, version)) if known is None else known
+        if known is not None:
+            return known
+        return self._remember(model, version, await self.metadata(model, version, **options))
 
     def _method(self, name: str) -> "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]":
         method = self._methods.get(name)

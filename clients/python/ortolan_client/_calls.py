@@ -161,7 +161,14 @@ def health(service: str) -> Call[HealthStatus]:
     protobuf's own StringValue and Int32Value are.
     """
     request = StringValue(value=service)
-    return _call("/grpc.health.v1.Health/Check", request, Int32Value, lambda said: HealthStatus(said.value), service)
+    return _call("/grpc.health.v1.Health/Check", request, Int32Value, _health_status, service)
+
+
+def _health_status(said: Int32Value) -> HealthStatus:
+    try:
+        return HealthStatus(said.value)
+    except ValueError as error:
+        raise BadAnswer(f"{said.value} is no status of grpc.health.v1", code="INTERNAL") from error
 
 
 def server() -> Call[reflection.GetServerResponse]:

@@ -21,6 +21,13 @@ COMPRESSIONS = {
     "gzip": grpc.Compression.Gzip,
 }
 
+# To open a model can end a server. Sent again, such a call would end the next one, or the same when it is back.
+_SENT_ONCE = (
+    ("inference.GRPCInferenceService", "RepositoryModelLoad"),
+    ("inference.GRPCInferenceService", "RepositoryModelUnload"),
+    ("ortolan.v1.ProviderReflection", "PlanAssignment"),
+)
+
 # A server that hangs keeps its connection open: only pings find it out. The timeout is that of HTTP/2, since
 # `grpc.keepalive_timeout_ms` alone did nothing when it was measured.
 _KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.http2.ping_timeout_ms", 2_000))
@@ -98,7 +105,8 @@ def _service_config(retries: int, *, balanced: bool) -> dict[str, object]:
             "maxBackoff": "2s",
             "retryableStatusCodes": ["UNAVAILABLE"],
         }
-        config["methodConfig"] = [{"name": [{}], "retryPolicy": policy}]
+        once = [{"service": service, "method": method} for service, method in _SENT_ONCE]
+        config["methodConfig"] = [{"name": [{}], "retryPolicy": policy}, {"name": once}]
     if balanced:
         config["loadBalancingConfig"] = [{"round_robin": {}}]
         # Of `grpc.health.v1`: a server that is not ready, or is about to stop, gets no calls.

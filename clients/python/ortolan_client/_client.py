@@ -15,7 +15,7 @@ from ortolan_client import _calls as calls
 from ortolan_client._answer import Answer
 from ortolan_client._bulk import Bulk, BulkOptions, Rows, blocks_source, bulk, rows_source
 from ortolan_client._connection import FAREWELL_S, CallOptions, Connection
-from ortolan_client._errors import DeadlineExceeded, InvalidInput, OrtolanClientError, Unavailable
+from ortolan_client._errors import InvalidInput, OrtolanClientError
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16
 from ortolan_client._model import Model
 from ortolan_client._regions import Region
@@ -40,7 +40,8 @@ class Client(Connection):
     the addresses that the name has, get their calls in turn, and only while they say that they are ready.
 
     Every call has a deadline: `timeout_s`, or the one given to the call. What ends with UNAVAILABLE is tried again,
-    on another server where there are several, up to `retries` (0 to 4) times with growing delays.
+    on another server where there are several, up to `retries` (0 to 4) times with growing delays; but `load`, `unload`
+    and `plan` are sent once.
     `max_message_bytes` bounds messages both ways on this side; the server has a limit of its own. `compression`, of
     what is sent, is "gzip" or "deflate".
 
@@ -60,10 +61,12 @@ class Client(Connection):
         self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     def close(self) -> None:
-        """Closes the connection and cancels what is under way."""
-        for region in self._regions:
-            self._unregister(region)
-        self._channel.close()
+        """Closes the connection and cancels what is under way. Calls after it raise ValueError."""
+        try:
+            for region in self._regions:
+                self._unregister(region)
+        finally:
+            self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +93,7 @@ class Client(Connection):
         `outputs` None: all of them. As a mapping it says for each in which array of `shared_memory()` it shall be
         written, None: it comes in the answer.
         """
-        return self._call(self._infer_call(model, inputs, version, outputs, request_id), options)
+        return self._call(self._infer_call(model, inputs, version, outputs, request_id, options), options)
 
     def submit(
         self,
@@ -101,13 +104,13 @@ class Client(Connection):
         outputs: Outputs = None,
         **options: Unpack[CallOptions],
     ) -> Future[_Arrays]:
-        """One inference in the background: as `infer()`, but that every error comes out of the future.
+        """One inference in the background: as `infer()`, but that every OrtolanClientError comes out of the future.
 
         `cancel()` cancels the call, whenever it comes before the answer. Callbacks run on a thread of gRPC, or on that
         which cancels: what takes long in one delays the answers to others.
         """
         try:
-            call = self._infer_call(model, inputs, version, outputs, "")
+            call = self._infer_call(model, inputs, version, outputs, "", options)
         except OrtolanClientError as error:
             failed: Future[_Arrays] = Future()
             failed.set_exception(error)
@@ -116,12 +119,14 @@ class Client(Connection):
             call.request, timeout=self._timeout_s(options), metadata=self._pairs(options)
         )
 
+        read = call.read  # and not the request, which would live as long as the future
+
         def take() -> _Arrays:
             try:
                 data = sent.result()
             except grpc.RpcError as error:
                 raise self._error(error, model) from error
-            return call.read(data)
+            return read(data)
 
         return Answer(sent, take)
 
@@ -164,7 +169,7 @@ class Client(Connection):
         """
 
         def encode(index: int, item: Mapping[str, ArrayLike]) -> bytes:
-            return self._infer_call(model, item, version, outputs, str(index)).request
+            return self._infer_call(model, item, version, outputs, str(index), options).request
 
         def start(requests: Iterator[bytes]) -> StreamCall:
             method: grpc.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(calls.STREAM)
@@ -190,12 +195,13 @@ class Client(Connection):
             raise with_hint(error) from error
         finally:
             memory.forget_name()
-        self._regions = (*self._regions, memory)
+        self._keep(memory)
         return memory
 
     def _unregister(self, region: Region) -> None:
         if self._drop(region):
-            with suppress(Unavailable, DeadlineExceeded):  # a server that is gone has forgotten it
+            # One that is gone has forgotten it; one that refuses would refuse again.
+            with suppress(OrtolanClientError):
                 self._call(calls.unregister_region(region.name), {"timeout_s": FAREWELL_S})
 
     def server_live(self, **options: Unpack[CallOptions]) -> bool:
@@ -306,16 +312,24 @@ class Client(Connection):
         """
         return self._call(calls.plan(model, version, chain, omit_nodes=omit_nodes), options)
 
-    def _infer_call(
-        self, model: str, inputs: Mapping[str, ArrayLike], version: str, outputs: Outputs, request_id: str
+    def _infer_call(  # noqa: PLR0913 (what one inference can say)
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        version: str,
+        outputs: Outputs,
+        request_id: str,
+        options: CallOptions,
     ) -> calls.Call[_Arrays]:
         arrays = as_arrays(inputs, model)
-        declared = self._declared(model, version) if may_be_bf16(arrays) else {}
+        declared = self._declared(model, version, options) if may_be_bf16(arrays) else {}
         return calls.infer(model, arrays, version, outputs, request_id, declared, self._regions)
 
-    def _declared(self, model: str, version: str) -> Mapping[str, str]:
+    def _declared(self, model: str, version: str, options: CallOptions) -> Mapping[str, str]:
         known = self._datatypes.get((model, version))
-        return self._remember(model, version, self.metadata(model, version)) if known is None else known
+        if known is not None:
+            return known
+        return self._remember(model, version, self.metadata(model, version, **options))
 
     def _method(self, name: str) -> "grpc.UnaryUnaryMultiCallable[bytes, bytes]":
         method = self._methods.get(name)

@@ -1,9 +1,11 @@
 """What both clients are made of: settings, and what they remember."""
 
+import threading
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import grpc
+from numpy.typing import NDArray
 
 from ortolan.inference.inference_pb2 import ModelMetadataResponse
 from ortolan_client._addresses import find_target
@@ -56,6 +58,7 @@ class Connection:
         )
         self._datatypes: dict[tuple[str, str], Mapping[str, str]] = {}
         self._regions: tuple[Region, ...] = ()
+        self._changing_regions = threading.Lock()
         self._open()
 
     def _open(self) -> None:
@@ -77,9 +80,14 @@ class Connection:
 
     def _stream_reader(self, model: str) -> StreamReader:
         regions = self._regions
-        return StreamReader(
-            model, lambda data: read_stream_answer(data, model, regions), lambda error: self._error(error, model)
-        )
+
+        def read(data: bytes) -> str | dict[str, NDArray[Any]]:
+            answer = read_stream_answer(data, model, regions)
+            if isinstance(answer, str):
+                self._datatypes.clear()  # as in `_error()`; in a stream there are no codes
+            return answer
+
+        return StreamReader(model, read, lambda error: self._error(error, model))
 
     def _remember(self, model: str, version: str, metadata: ModelMetadataResponse) -> Mapping[str, str]:
         """The datatypes of the model's inputs by name."""
@@ -91,8 +99,13 @@ class Connection:
         if self._target.balanced:
             raise ValueError("shared memory is one server's; this client has several: make a client for each of them")
 
+    def _keep(self, region: Region) -> None:
+        with self._changing_regions:
+            self._regions = (*self._regions, region)
+
     def _drop(self, region: Region) -> bool:
         """Whether it was known until now."""
-        known = region in self._regions
-        self._regions = tuple(other for other in self._regions if other is not region)
+        with self._changing_regions:
+            known = region in self._regions
+            self._regions = tuple(other for other in self._regions if other is not region)
         return known

@@ -5,6 +5,7 @@ answers the tensors stay where they came. Tests hold both against protobuf's own
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -196,9 +197,10 @@ def read_answer(data: bytes, model: str, regions: Sequence[Region] = (), at: int
 def read_stream_answer(data: bytes, model: str, regions: Sequence[Region] = ()) -> str | dict[str, NDArray[Any]]:
     """As `read_answer()`, of a ModelStreamInferResponse; its error as text, where it has one."""
     if len(data) >= CUT_BYTES and data[0] == _INFER_RESPONSE:
-        size_bytes, start = read_varint(data, 1)
-        if start + size_bytes == len(data):
-            return read_answer(data, model, regions, start)
+        with suppress(ValueError):  # then the parser says what it is
+            size_bytes, start = read_varint(data, 1)
+            if start + size_bytes == len(data):
+                return read_answer(data, model, regions, start)
     try:
         message = StreamResponse.FromString(data)
     except DecodeError as error:

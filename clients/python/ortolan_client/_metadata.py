@@ -1,11 +1,11 @@
 """Metadata of calls: what goes with each beside its message."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 __all__ = ["Metadata", "Pairs", "metadata_pairs", "token_metadata"]
 
-Metadata = Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]
+Metadata = Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]]
 """Names in lower case; values are text, and bytes where the name ends with `-bin`."""
 
 Pairs = tuple[tuple[str, str | bytes], ...]

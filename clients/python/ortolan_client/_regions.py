@@ -8,9 +8,11 @@ import math
 import mmap
 import os
 import secrets
+import threading
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -34,7 +36,7 @@ class Place(NamedTuple):
 
 
 class Region:
-    """Memory for arrays, given out one behind the other. Lives as long as an array in it does."""
+    """Memory for arrays, given out one behind the other. Lives as long as an array in it does; threads may share it."""
 
     def __init__(self, size_bytes: int) -> None:
         """Raises OSError where there is no room, and NotSupported on a system that keeps shared memory elsewhere."""
@@ -56,6 +58,7 @@ class Region:
             os.close(descriptor)
         self._address = _address(np.frombuffer(self._memory, np.uint8))
         self._used_bytes = 0
+        self._giving = threading.Lock()
 
     @property
     def key(self) -> str:
@@ -70,24 +73,27 @@ class Region:
         """Who has it mapped keeps it; nobody else can open it any more."""
         self._path.unlink(missing_ok=True)
 
-    def empty(self, shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    def empty(self, shape: SupportsIndex | Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """An array in the region, as `numpy.empty` but for its default dtype.
 
-        Raises ValueError when it does not fit into what is left, and for dtypes that the protocol cannot carry.
+        Raises ValueError when it does not fit into what is left, for dtypes that the protocol cannot carry, and for
+        sizes under 0.
         """
         kind = np.dtype(dtype)
         if datatype_of(np.empty(0, kind)) == "BYTES":
             raise ValueError("arrays in shared memory are of numbers: text has another form on its way")
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-        start = -(-self._used_bytes // _ALIGNED_BYTES) * _ALIGNED_BYTES
-        end = start + math.prod(sizes) * kind.itemsize
-        if end > self.size_bytes:
-            raise ValueError(
-                f"{kind} {list(sizes)} takes {end - start} bytes; {max(0, self.size_bytes - start)} of "
-                f"{self.size_bytes} are left"
-            )
-        self._used_bytes = end
-        return np.ndarray(sizes, kind, self._memory, start)
+        sizes = tuple(shape) if isinstance(shape, Sequence) else (index(shape),)
+        with self._giving:
+            start = -(-self._used_bytes // _ALIGNED_BYTES) * _ALIGNED_BYTES
+            end = start + math.prod(sizes) * kind.itemsize
+            if end > self.size_bytes:
+                raise ValueError(
+                    f"{kind} {list(sizes)} takes {end - start} bytes; {max(0, self.size_bytes - start)} of "
+                    f"{self.size_bytes} are left"
+                )
+            array: NDArray[Any] = np.ndarray(sizes, kind, self._memory, start)
+            self._used_bytes = end
+        return array
 
     def array(self, values: ArrayLike) -> NDArray[Any]:
         """A copy of `values` in the region."""

@@ -77,8 +77,9 @@ class TensorSpec:
         return ""
 
     def _from_python(self, array: NDArray[Any]) -> NDArray[Any]:
-        wanted = self.dtype.kind
-        if self.datatype in ("BF16", "BYTES") or (array.size and wanted not in _FITS_INTO[array.dtype.kind]):
+        if not array.size:
+            return array.astype(self.dtype)
+        if self.datatype in ("BF16", "BYTES") or self.dtype.kind not in _FITS_INTO[array.dtype.kind]:
             raise ValueError(f"takes {self}, got {_CALLED[array.dtype.kind]}{self._cast_hint(np.dtype(object))}")
         with np.errstate(all="ignore"):
             cast = array.astype(self.dtype)
