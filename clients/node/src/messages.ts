@@ -17,13 +17,14 @@ export interface InferParts {
 /** Throws InvalidInputError naming the tensor. */
 export function inferRequest(model: string, inputs: Inputs, parts: InferParts, id = ""): ModelInferRequest {
   const names = Object.entries(inputs);
+  const rawInputContents = names.map(([name, tensor]) => rawOf(name, tensor, model)); // first: it refuses what is no tensor
   return ModelInferRequest.fromPartial({
     modelName: model,
     modelVersion: parts.version ?? "",
     id,
     inputs: names.map(([name, { datatype, shape }]) => ({ name, datatype, shape: [...shape] })),
     outputs: parts.outputs?.map((name) => ({ name })) ?? [],
-    rawInputContents: names.map(([name, tensor]) => rawOf(name, tensor, model)),
+    rawInputContents,
   });
 }
 

@@ -70,7 +70,8 @@ const LENGTH_BYTES = 4;
  *
  * Whether the elements fill the shape is for the server to say.
  */
-export function toRaw({ datatype, data }: InputTensor): Uint8Array {
+export function toRaw({ datatype, shape, data }: InputTensor): Uint8Array {
+  if (!Array.isArray(shape)) throw new TypeError("a tensor is { datatype, shape, data }, and shape an array");
   if (datatype === "BYTES") return withLengths(data);
   const wanted: ArrayType<unknown> | undefined = ARRAYS[datatype];
   if (wanted === undefined) throw new TypeError(`${String(datatype)} is no datatype of the protocol`);

@@ -125,6 +125,8 @@ test("what cannot be sent is refused before it is, with the name of the tensor",
     assert.equal(error.message, "input 'x': FP32 is held by Float32Array, not by Array");
     return error.code === "INVALID_ARGUMENT";
   });
+  const bare = new Float32Array(3) as unknown as typeof wrong;
+  await assert.rejects(client.infer("echo_fp32", { x: bare }), /input 'x': a tensor is { datatype, shape, data }/);
 });
 
 test("a stream draws its inputs as they are answered, and lets go of them when it is left", async () => {
