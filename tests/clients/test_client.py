@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import ortolan_client
 from ortolan.inference import inference_pb2 as v2
 from ortolan.v1 import provider_reflection_pb2 as reflection
-from ortolan_client import BadAnswer, Client, HealthStatus
+from ortolan_client import BadAnswer, Client, HealthStatus, InvalidInput
 from tests.clients.canned import PROPERTIES, CannedServer
 
 
@@ -144,3 +145,17 @@ def test_the_base_install_is_enough() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "[] []\n"), done.stderr
+
+
+def test_a_version_is_text(client: Client) -> None:
+    number: Any = 1
+    for ask in (client.metadata, client.config, client.model_ready, client.assignment, client.plan, client.model):
+        with pytest.raises(InvalidInput, match="a version is text, '1', not int"):
+            ask("m", number)
+    with pytest.raises(InvalidInput, match="a version is text, '1', not int"):
+        client.infer("m", {"x": [1.0]}, version=number)
+
+
+def test_outputs_are_not_one_name(client: Client) -> None:
+    with pytest.raises(InvalidInput, match=r"a sequence of names, as \['label'\], not one"):
+        client.infer("m", {"x": [1.0]}, outputs="label")

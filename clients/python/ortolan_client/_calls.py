@@ -13,7 +13,7 @@ from ortolan.inference import inference_pb2 as pb
 from ortolan.inference.model_config_pb2 import ModelConfig
 from ortolan.v1 import provider_reflection_pb2 as reflection
 from ortolan_client._errors import BadAnswer
-from ortolan_client._messages import Outputs, read_answer, write_request
+from ortolan_client._messages import Outputs, read_answer, version_text, write_request
 from ortolan_client._regions import Region
 
 __all__ = ["STREAM", "Call", "HealthStatus"]
@@ -106,7 +106,7 @@ def server_ready() -> Call[bool]:
 
 
 def model_ready(model: str, version: str) -> Call[bool]:
-    request = pb.ModelReadyRequest(name=model, version=version)
+    request = pb.ModelReadyRequest(name=model, version=version_text(version, model))
     return _v2("ModelReady", request, pb.ModelReadyResponse, lambda answer: answer.ready, model)
 
 
@@ -115,17 +115,17 @@ def server_metadata() -> Call[pb.ServerMetadataResponse]:
 
 
 def metadata(model: str, version: str) -> Call[pb.ModelMetadataResponse]:
-    request = pb.ModelMetadataRequest(name=model, version=version)
+    request = pb.ModelMetadataRequest(name=model, version=version_text(version, model))
     return _v2("ModelMetadata", request, pb.ModelMetadataResponse, _same, model)
 
 
 def config(model: str, version: str) -> Call[ModelConfig]:
-    request = pb.ModelConfigRequest(name=model, version=version)
+    request = pb.ModelConfigRequest(name=model, version=version_text(version, model))
     return _v2("ModelConfig", request, pb.ModelConfigResponse, lambda answer: answer.config, model)
 
 
 def statistics(model: str, version: str) -> Call[list[pb.ModelStatistics]]:
-    request = pb.ModelStatisticsRequest(name=model, version=version)
+    request = pb.ModelStatisticsRequest(name=model, version=version_text(version, model))
     return _v2("ModelStatistics", request, pb.ModelStatisticsResponse, lambda answer: list(answer.model_stats), model)
 
 
@@ -187,7 +187,7 @@ def assignments(model: str) -> Call[list[reflection.AssignmentSummary]]:
 
 
 def assignment(model: str, version: str, *, omit_nodes: bool) -> Call[reflection.Assignment]:
-    request = reflection.GetAssignmentRequest(model=model, version=version, omit_nodes=omit_nodes)
+    request = reflection.GetAssignmentRequest(model=model, version=version_text(version, model), omit_nodes=omit_nodes)
     answer = reflection.GetAssignmentResponse
     return _reflect("GetAssignment", request, answer, lambda answer: answer.assignment, model)
 
@@ -202,6 +202,8 @@ def plan(
     model: str, version: str, chain: Iterable[str | reflection.Rung], *, omit_nodes: bool
 ) -> Call[reflection.Assignment]:
     rungs = [reflection.Rung(provider=rung) if isinstance(rung, str) else rung for rung in chain]
-    request = reflection.PlanAssignmentRequest(model=model, version=version, chain=rungs, omit_nodes=omit_nodes)
+    request = reflection.PlanAssignmentRequest(
+        model=model, version=version_text(version, model), chain=rungs, omit_nodes=omit_nodes
+    )
     answer = reflection.PlanAssignmentResponse
     return _reflect("PlanAssignment", request, answer, lambda answer: answer.assignment, model)

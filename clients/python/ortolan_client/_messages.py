@@ -20,7 +20,15 @@ from ortolan_client._errors import BadAnswer, InvalidInput, MessageTooLarge
 from ortolan_client._regions import Place, Region, place_in, wanted_place
 from ortolan_client._tensors import Buffer, datatype_of, from_raw, to_raw
 
-__all__ = ["Outputs", "as_arrays", "may_be_bf16", "read_answer", "read_stream_answer", "write_request"]
+__all__ = [
+    "Outputs",
+    "as_arrays",
+    "may_be_bf16",
+    "read_answer",
+    "read_stream_answer",
+    "version_text",
+    "write_request",
+]
 
 Outputs = Sequence[str] | Mapping[str, NDArray[Any] | None] | None
 """The names of those wanted, None: all. As a mapping also where in shared memory each shall go; None: in the answer."""
@@ -49,6 +57,14 @@ class _Head(NamedTuple):
     names: bytes
     """Model and version: first in the message, where servers look for them before they read it."""
     tensors: bytes
+
+
+def version_text(version: object, model: str) -> str:
+    """The version. Raises InvalidInput for a number: it is text in every message."""
+    if not isinstance(version, str):
+        told = f"a version is text, {str(version)!r}, not {type(version).__name__}"
+        raise InvalidInput(told, code="INVALID_ARGUMENT", model=model)
+    return version
 
 
 def as_arrays(inputs: Mapping[str, ArrayLike], model: str) -> dict[str, NDArray[Any]]:
@@ -89,7 +105,7 @@ def write_request(  # noqa: PLR0913 (the parts of one message)
     Raises InvalidInput naming the tensor, and MessageTooLarge for what no message can carry.
     """
     tensors, data = _encoded(model, arrays, declared, regions)
-    head = _head(model, version, tensors, _wanted(outputs, regions, model))
+    head = _head(model, version_text(version, model), tensors, _wanted(outputs, regions, model))
     return _joined(model, head, request_id, data)
 
 
@@ -170,6 +186,9 @@ def _say(
 
 
 def _wanted(outputs: Outputs, regions: Sequence[Region], model: str) -> tuple[tuple[str, Place | None], ...]:
+    if isinstance(outputs, str):
+        told = f"outputs are a sequence of names, as [{outputs!r}], not one"
+        raise InvalidInput(told, code="INVALID_ARGUMENT", model=model)
     if not isinstance(outputs, Mapping):
         return tuple((name, None) for name in outputs or ())
     try:
