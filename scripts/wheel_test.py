@@ -45,7 +45,7 @@ def check_wheel(wheel: Path) -> None:
         expect(any(name.endswith("licenses/LICENSE") for name in archive.namelist()), "the wheel has no LICENSE")
     wanted = set()
     for root in SOURCE_ROOTS:
-        for package in (path for path in (ROOT / root).iterdir() if path.is_dir() and path.name != "__pycache__"):
+        for package in (init.parent for init in (ROOT / root).glob("*/__init__.py")):
             files = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
             wanted |= {str(path.relative_to(ROOT / root)) for path in files}
     expect(wanted <= packed, f"missing in the wheel: {sorted(wanted - packed)}")
