@@ -1,8 +1,8 @@
 """The Python client of Ortolan: inference over gRPC, and where each model really runs."""
 
 from ortolan_client._async_client import AsyncClient
-from ortolan_client._bulk import Bulk, BulkOptions, BulkProgress, BulkRow
-from ortolan_client._bulk_run import BulkChunk
+from ortolan_client._bulk.bulk import Bulk, BulkOptions, BulkProgress, BulkRow
+from ortolan_client._bulk.run import BulkChunk
 from ortolan_client._calls import HealthStatus
 from ortolan_client._client import Client
 from ortolan_client._errors import (

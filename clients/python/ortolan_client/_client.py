@@ -13,7 +13,7 @@ from ortolan.inference import inference_pb2, model_config_pb2
 from ortolan.v1 import provider_reflection_pb2
 from ortolan_client import _calls as calls
 from ortolan_client._answer import Answer
-from ortolan_client._bulk import Bulk, BulkOptions, Rows, blocks_source, bulk, rows_source
+from ortolan_client._bulk.bulk import Bulk, BulkOptions, Rows, blocks_source, bulk, rows_source
 from ortolan_client._connection import FAREWELL_S, CallOptions, Connection
 from ortolan_client._errors import InvalidInput, OrtolanClientError
 from ortolan_client._messages import Outputs, as_arrays, may_be_bf16

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from numpy.typing import NDArray
 
 from ortolan.v1 import provider_reflection_pb2 as reflection
-from ortolan_client._bulk import Bulk, BulkOptions, Rows
+from ortolan_client._bulk.bulk import Bulk, BulkOptions, Rows
 from ortolan_client._connection import CallOptions
 from ortolan_client._messages import Outputs
 from ortolan_client._signature import Inputs, Signature, TensorSpec

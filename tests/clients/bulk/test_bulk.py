@@ -26,12 +26,12 @@ from ortolan_client import (
     TensorSpec,
     Unavailable,
 )
-from ortolan_client._batch_size import BatchSize
-from ortolan_client._bulk import bulk, rows_of_outputs, rows_source
-from ortolan_client._bulk_run import BulkRun
-from ortolan_client._rows import Blocks, Columns, Dicts
+from ortolan_client._bulk.batch_size import BatchSize
+from ortolan_client._bulk.bulk import bulk, rows_of_outputs, rows_source
+from ortolan_client._bulk.rows import Blocks, Columns, Dicts
+from ortolan_client._bulk.run import BulkRun
+from ortolan_client._bulk.window import Window
 from ortolan_client._signature import Signature
-from ortolan_client._window import Window
 from tests.clients.canned import CannedServer
 
 Tensors = Mapping[str, NDArray[Any]]

@@ -1,8 +1,8 @@
 """The work of one bulk inference: rows go out in batches, chunks of answered rows come back.
 
 One thread does it all, that of whoever asks for the next chunk; threads of gRPC only put ended calls into a queue.
-What decides is elsewhere and pure: how many calls (`_window`), how many rows (`_batch_size`), what a failure means
-(`_retry`).
+What decides is elsewhere and pure: how many calls (`window`), how many rows (`batch_size`), what a failure means
+(`retry`).
 """
 
 import heapq
@@ -17,7 +17,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ortolan_client._batch_size import BatchSize
+from ortolan_client._bulk.batch_size import BatchSize
+from ortolan_client._bulk.retry import Fate, Pause, fate
+from ortolan_client._bulk.rows import RowSource, Tensors
+from ortolan_client._bulk.window import Window
 from ortolan_client._errors import (
     BadAnswer,
     InvalidInput,
@@ -26,9 +29,6 @@ from ortolan_client._errors import (
     Overloaded,
     ServerError,
 )
-from ortolan_client._retry import Fate, Pause, fate
-from ortolan_client._rows import RowSource, Tensors
-from ortolan_client._window import Window
 
 __all__ = ["BulkChunk", "BulkRun", "Submit"]
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ortolan.inference import inference_pb2, model_config_pb2
-from ortolan_client._batch_size import LARGEST_BATCH, BatchSize
-from ortolan_client._bulk_run import BulkChunk, BulkRun
+from ortolan_client._bulk.batch_size import LARGEST_BATCH, BatchSize
+from ortolan_client._bulk.rows import Blocks, Columns, Dicts, RowSource, Tensors
+from ortolan_client._bulk.run import BulkChunk, BulkRun
+from ortolan_client._bulk.window import Window
 from ortolan_client._connection import CallOptions
 from ortolan_client._errors import InvalidInput, NotSupported, OrtolanClientError
 from ortolan_client._messages import Outputs
-from ortolan_client._rows import Blocks, Columns, Dicts, RowSource, Tensors
 from ortolan_client._signature import Signature, signature_of
-from ortolan_client._window import Window
 
 __all__ = ["Bulk", "BulkOptions", "BulkProgress", "BulkRow", "Rows", "blocks_source", "bulk", "rows_source"]
 

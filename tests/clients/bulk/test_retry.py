@@ -16,7 +16,7 @@ from ortolan_client import (
     ServerError,
     Unavailable,
 )
-from ortolan_client._retry import Fate, Pause, fate
+from ortolan_client._bulk.retry import Fate, Pause, fate
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ortolan_client._window import LARGEST_WINDOW, Window
+from ortolan_client._bulk.window import LARGEST_WINDOW, Window
 
 
 class Server:

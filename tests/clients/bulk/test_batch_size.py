@@ -2,7 +2,7 @@
 
 import pytest
 
-from ortolan_client._batch_size import LARGEST_BATCH, BatchSize
+from ortolan_client._bulk.batch_size import LARGEST_BATCH, BatchSize
 
 
 def run(batch: BatchSize, call_s: float, row_s: float, seconds: float, now_s: float = 0.0) -> float:
