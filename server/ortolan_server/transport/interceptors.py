@@ -71,7 +71,7 @@ def _noted(handler: _Handler, record: CallRecord, access: AccessLog) -> _Handler
             record.answered(grpc.StatusCode.UNKNOWN.name)  # unless the context has another
             raise
         if handler.response_streaming:
-            return _noted_end(answer, record)
+            return _noted_end(answer, record, context)
         record.answered()
         return answer
 
@@ -113,13 +113,14 @@ def _noted_send(send: Callable[[Any], None], record: CallRecord) -> Callable[[An
     return noted
 
 
-def _noted_end(answers: Iterator[Any], record: CallRecord) -> Iterator[Any]:
+def _noted_end(answers: Iterator[Any], record: CallRecord, context: grpc.ServicerContext) -> Iterator[Any]:
     try:
         yield from answers
     except Exception:
         record.answered(grpc.StatusCode.UNKNOWN.name)  # unless the context has another
         raise
-    record.answered()
+    if context.is_active():  # else the answers ended because the client left
+        record.answered()
 
 
 def _noted_reading(handler: _Handler, record: CallRecord) -> Callable[[bytes], Any]:
