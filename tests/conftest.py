@@ -3,8 +3,11 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,6 +21,13 @@ REQUIRE_TOOLCHAINS = "ORTOLAN_REQUIRE_TOOLCHAINS"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def lacking(what: str) -> NoReturn:
+    """Ends a test that cannot run here: it skips, or fails where nothing may be missing."""
+    if os.environ.get(REQUIRE_TOOLCHAINS) == "1":
+        pytest.fail(f"{what}, and {REQUIRE_TOOLCHAINS}=1 requires it")
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def toolchain() -> Callable[[str], str]:
     """`toolchain("grpcurl")`: path of a program that a test needs.
@@ -26,12 +36,9 @@ def toolchain() -> Callable[[str], str]:
     """
 
     def find(program: str) -> str:
-        path = shutil.which(program)
-        if path is None and os.environ.get(REQUIRE_TOOLCHAINS) == "1":
-            pytest.fail(f"{program} is not installed, and {REQUIRE_TOOLCHAINS}=1 requires it")
-        if path is None:
-            pytest.skip(f"{program} is not installed")
-        return path
+        beside = Path(sys.executable).parent  # what pip brings
+        path = shutil.which(program) or shutil.which(program, path=beside)
+        return path or lacking(f"{program} is not installed")
 
     return find
 

@@ -1,7 +1,6 @@
 """The Go client: its own tests, its stubs, its style, and its example."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -35,11 +34,8 @@ def test_module_files_are_tidy(go: str) -> None:
     run(HERE, go, "mod", "tidy", "-diff")
 
 
-def test_stubs_are_fresh(go: str, tmp_path: Path) -> None:
-    buf = Path(sys.executable).with_name("buf")
-    if not buf.exists():
-        pytest.skip("buf is a development dependency")
-    run(HERE, str(buf), "generate", "--output", str(tmp_path), env={**os.environ, "PATH": path_with(go)})
+def test_stubs_are_fresh(go: str, toolchain: Callable[[str], str], tmp_path: Path) -> None:
+    run(HERE, toolchain("buf"), "generate", "--output", str(tmp_path), env={**os.environ, "PATH": path_with(go)})
     stubs = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.go"))
     assert stubs == sorted(path.relative_to(HERE) for path in HERE.rglob("*.pb.go"))
     stale = [path for path in stubs if (tmp_path / path).read_text() != (HERE / path).read_text()]
