@@ -189,6 +189,61 @@ func (Attempt_Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{11, 0}
 }
 
+type CacheUse_Result int32
+
+const (
+	CacheUse_UNSPECIFIED CacheUse_Result = 0
+	// What was there was loaded as it is.
+	CacheUse_HIT CacheUse_Result = 1
+	// Nothing was there, and it was built.
+	CacheUse_MISS CacheUse_Result = 2
+	// What was there was built for other versions, another device or other options, and it was built anew.
+	CacheUse_STALE CacheUse_Result = 3
+)
+
+// Enum value maps for CacheUse_Result.
+var (
+	CacheUse_Result_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "HIT",
+		2: "MISS",
+		3: "STALE",
+	}
+	CacheUse_Result_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"HIT":         1,
+		"MISS":        2,
+		"STALE":       3,
+	}
+)
+
+func (x CacheUse_Result) Enum() *CacheUse_Result {
+	p := new(CacheUse_Result)
+	*p = x
+	return p
+}
+
+func (x CacheUse_Result) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CacheUse_Result) Descriptor() protoreflect.EnumDescriptor {
+	return file_ortolan_v1_provider_reflection_proto_enumTypes[3].Descriptor()
+}
+
+func (CacheUse_Result) Type() protoreflect.EnumType {
+	return &file_ortolan_v1_provider_reflection_proto_enumTypes[3]
+}
+
+func (x CacheUse_Result) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CacheUse_Result.Descriptor instead.
+func (CacheUse_Result) EnumDescriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{12, 0}
+}
+
 type Verdict_State int32
 
 const (
@@ -225,11 +280,11 @@ func (x Verdict_State) String() string {
 }
 
 func (Verdict_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_ortolan_v1_provider_reflection_proto_enumTypes[3].Descriptor()
+	return file_ortolan_v1_provider_reflection_proto_enumTypes[4].Descriptor()
 }
 
 func (Verdict_State) Type() protoreflect.EnumType {
-	return &file_ortolan_v1_provider_reflection_proto_enumTypes[3]
+	return &file_ortolan_v1_provider_reflection_proto_enumTypes[4]
 }
 
 func (x Verdict_State) Number() protoreflect.EnumNumber {
@@ -238,7 +293,73 @@ func (x Verdict_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict_State.Descriptor instead.
 func (Verdict_State) EnumDescriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{15, 0}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{18, 0}
+}
+
+type Event_Kind int32
+
+const (
+	Event_UNSPECIFIED Event_Kind = 0
+	Event_LOADED      Event_Kind = 1
+	// A device failed, or a run hung: the session is used no more.
+	Event_DEVICE_FAILED Event_Kind = 2
+	// A lower rung serves now.
+	Event_FAILED_OVER Event_Kind = 3
+	// A rung above was tried, and is not fit yet.
+	Event_PROBE_FAILED Event_Kind = 4
+	// A higher rung serves again.
+	Event_RECOVERED Event_Kind = 5
+	// A newer load was not taken; this version serves on.
+	Event_RELOAD_REFUSED Event_Kind = 6
+)
+
+// Enum value maps for Event_Kind.
+var (
+	Event_Kind_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "LOADED",
+		2: "DEVICE_FAILED",
+		3: "FAILED_OVER",
+		4: "PROBE_FAILED",
+		5: "RECOVERED",
+		6: "RELOAD_REFUSED",
+	}
+	Event_Kind_value = map[string]int32{
+		"UNSPECIFIED":    0,
+		"LOADED":         1,
+		"DEVICE_FAILED":  2,
+		"FAILED_OVER":    3,
+		"PROBE_FAILED":   4,
+		"RECOVERED":      5,
+		"RELOAD_REFUSED": 6,
+	}
+)
+
+func (x Event_Kind) Enum() *Event_Kind {
+	p := new(Event_Kind)
+	*p = x
+	return p
+}
+
+func (x Event_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Event_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_ortolan_v1_provider_reflection_proto_enumTypes[5].Descriptor()
+}
+
+func (Event_Kind) Type() protoreflect.EnumType {
+	return &file_ortolan_v1_provider_reflection_proto_enumTypes[5]
+}
+
+func (x Event_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Event_Kind.Descriptor instead.
+func (Event_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type GetServerRequest struct {
@@ -1047,12 +1168,16 @@ type Attempt struct {
 	Rung     int32           `protobuf:"varint,1,opt,name=rung,proto3" json:"rung,omitempty"`
 	Provider string          `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	Outcome  Attempt_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=ortolan.v1.Attempt_Outcome" json:"outcome,omitempty"`
-	// "probe", "attach", "open", "read" or "contract": where a refused attempt ended.
+	// "probe", "attach", "open", "read", "contract", "lock", "warm" or "numeric": where a refused attempt ended.
 	Stage   string  `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
 	Reason  string  `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	Seconds float64 `protobuf:"fixed64,6,opt,name=seconds,proto3" json:"seconds,omitempty"`
 	// ONNX Runtime's own log lines of this attempt, warnings and worse.
-	Log           []string `protobuf:"bytes,7,rep,name=log,proto3" json:"log,omitempty"`
+	Log []string `protobuf:"bytes,7,rep,name=log,proto3" json:"log,omitempty"`
+	// What the cache of compiled artefacts had; absent for a provider that compiles none, or without a cache.
+	Cache *CacheUse `protobuf:"bytes,8,opt,name=cache,proto3" json:"cache,omitempty"`
+	// How its answers to the warm-up data compare with the CPU's; absent where they were not compared.
+	Numeric       *NumericCheck `protobuf:"bytes,9,opt,name=numeric,proto3" json:"numeric,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1136,6 +1261,267 @@ func (x *Attempt) GetLog() []string {
 	return nil
 }
 
+func (x *Attempt) GetCache() *CacheUse {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *Attempt) GetNumeric() *NumericCheck {
+	if x != nil {
+		return x.Numeric
+	}
+	return nil
+}
+
+// One look into the cache of compiled artefacts.
+type CacheUse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Result CacheUse_Result        `protobuf:"varint,1,opt,name=result,proto3,enum=ortolan.v1.CacheUse_Result" json:"result,omitempty"`
+	// A hash of the model's bytes, the provider and its version, driver, device and options.
+	Key    string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Folder string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
+	Bytes  int64  `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// How long the build took, or the wait for another process that built it.
+	Seconds float64 `protobuf:"fixed64,5,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Of a stale one: what has changed. Of a missing one: why it was not kept, if so.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CacheUse) Reset() {
+	*x = CacheUse{}
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CacheUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CacheUse) ProtoMessage() {}
+
+func (x *CacheUse) ProtoReflect() protoreflect.Message {
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CacheUse.ProtoReflect.Descriptor instead.
+func (*CacheUse) Descriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CacheUse) GetResult() CacheUse_Result {
+	if x != nil {
+		return x.Result
+	}
+	return CacheUse_UNSPECIFIED
+}
+
+func (x *CacheUse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *CacheUse) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *CacheUse) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *CacheUse) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *CacheUse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type NumericCheck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each output.
+	Outputs []*NumericDifference `protobuf:"bytes,1,rep,name=outputs,proto3" json:"outputs,omitempty"`
+	// Samples that were compared.
+	Samples int32 `protobuf:"varint,2,opt,name=samples,proto3" json:"samples,omitempty"`
+	// Were the inputs recorded ones? Else they were made up.
+	Recorded bool `protobuf:"varint,3,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// Why nothing was compared, e.g. "RandomNormal draws random numbers".
+	Skipped       string `protobuf:"bytes,4,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NumericCheck) Reset() {
+	*x = NumericCheck{}
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NumericCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NumericCheck) ProtoMessage() {}
+
+func (x *NumericCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NumericCheck.ProtoReflect.Descriptor instead.
+func (*NumericCheck) Descriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *NumericCheck) GetOutputs() []*NumericDifference {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *NumericCheck) GetSamples() int32 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *NumericCheck) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
+func (x *NumericCheck) GetSkipped() string {
+	if x != nil {
+		return x.Skipped
+	}
+	return ""
+}
+
+type NumericDifference struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Output string                 `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
+	// -1 where there is none, as for BYTES.
+	MaxAbs float64 `protobuf:"fixed64,2,opt,name=max_abs,json=maxAbs,proto3" json:"max_abs,omitempty"`
+	MaxRel float64 `protobuf:"fixed64,3,opt,name=max_rel,json=maxRel,proto3" json:"max_rel,omitempty"`
+	// -2: none.
+	Cosine float64 `protobuf:"fixed64,4,opt,name=cosine,proto3" json:"cosine,omitempty"`
+	// Share of rows whose largest value is at the same place; -1: none.
+	Top1Agreement   float64 `protobuf:"fixed64,5,opt,name=top1_agreement,json=top1Agreement,proto3" json:"top1_agreement,omitempty"`
+	WithinTolerance bool    `protobuf:"varint,6,opt,name=within_tolerance,json=withinTolerance,proto3" json:"within_tolerance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *NumericDifference) Reset() {
+	*x = NumericDifference{}
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NumericDifference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NumericDifference) ProtoMessage() {}
+
+func (x *NumericDifference) ProtoReflect() protoreflect.Message {
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NumericDifference.ProtoReflect.Descriptor instead.
+func (*NumericDifference) Descriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *NumericDifference) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+func (x *NumericDifference) GetMaxAbs() float64 {
+	if x != nil {
+		return x.MaxAbs
+	}
+	return 0
+}
+
+func (x *NumericDifference) GetMaxRel() float64 {
+	if x != nil {
+		return x.MaxRel
+	}
+	return 0
+}
+
+func (x *NumericDifference) GetCosine() float64 {
+	if x != nil {
+		return x.Cosine
+	}
+	return 0
+}
+
+func (x *NumericDifference) GetTop1Agreement() float64 {
+	if x != nil {
+		return x.Top1Agreement
+	}
+	return 0
+}
+
+func (x *NumericDifference) GetWithinTolerance() bool {
+	if x != nil {
+		return x.WithinTolerance
+	}
+	return false
+}
+
 type Node struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1150,7 +1536,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1548,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1561,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{12}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Node) GetName() string {
@@ -1228,7 +1614,7 @@ type ProviderShare struct {
 
 func (x *ProviderShare) Reset() {
 	*x = ProviderShare{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1626,7 @@ func (x *ProviderShare) String() string {
 func (*ProviderShare) ProtoMessage() {}
 
 func (x *ProviderShare) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1639,7 @@ func (x *ProviderShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderShare.ProtoReflect.Descriptor instead.
 func (*ProviderShare) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{13}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProviderShare) GetProvider() string {
@@ -1325,7 +1711,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1723,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1736,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{14}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Placement) GetTensor() string {
@@ -1386,7 +1772,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1784,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1797,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{15}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Verdict) GetState() Verdict_State {
@@ -1455,18 +1841,24 @@ type Assignment struct {
 	Crossings  int32        `protobuf:"varint,11,opt,name=crossings,proto3" json:"crossings,omitempty"`
 	Placements []*Placement `protobuf:"bytes,12,rep,name=placements,proto3" json:"placements,omitempty"`
 	// How the nodes were read, and what could be missing.
-	Method        string                 `protobuf:"bytes,13,opt,name=method,proto3" json:"method,omitempty"`
-	Complete      bool                   `protobuf:"varint,14,opt,name=complete,proto3" json:"complete,omitempty"`
-	Verdict       *Verdict               `protobuf:"bytes,15,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	LoadedAt      *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=loaded_at,json=loadedAt,proto3" json:"loaded_at,omitempty"`
-	LoadSeconds   float64                `protobuf:"fixed64,17,opt,name=load_seconds,json=loadSeconds,proto3" json:"load_seconds,omitempty"`
+	Method      string                 `protobuf:"bytes,13,opt,name=method,proto3" json:"method,omitempty"`
+	Complete    bool                   `protobuf:"varint,14,opt,name=complete,proto3" json:"complete,omitempty"`
+	Verdict     *Verdict               `protobuf:"bytes,15,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	LoadedAt    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=loaded_at,json=loadedAt,proto3" json:"loaded_at,omitempty"`
+	LoadSeconds float64                `protobuf:"fixed64,17,opt,name=load_seconds,json=loadSeconds,proto3" json:"load_seconds,omitempty"`
+	// Held against its assignment.lock; absent without one.
+	Drift *Drift `protobuf:"bytes,18,opt,name=drift,proto3" json:"drift,omitempty"`
+	// What happened to it since it was loaded, the newest last; the last 64.
+	Events []*Event `protobuf:"bytes,19,rep,name=events,proto3" json:"events,omitempty"`
+	// The rung whose session is kept open aside; 0: none.
+	StandbyRung   int32 `protobuf:"varint,20,opt,name=standby_rung,json=standbyRung,proto3" json:"standby_rung,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1870,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1883,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{16}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Assignment) GetModel() string {
@@ -1613,6 +2005,262 @@ func (x *Assignment) GetLoadSeconds() float64 {
 	return 0
 }
 
+func (x *Assignment) GetDrift() *Drift {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
+func (x *Assignment) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Assignment) GetStandbyRung() int32 {
+	if x != nil {
+		return x.StandbyRung
+	}
+	return 0
+}
+
+// An assignment held against another: that of assignment.lock, or of the version that served before.
+type Drift struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Nodes that run on a provider further down the chain than before.
+	MovedDown []*MovedNode `protobuf:"bytes,1,rep,name=moved_down,json=movedDown,proto3" json:"moved_down,omitempty"`
+	MovedUp   []*MovedNode `protobuf:"bytes,2,rep,name=moved_up,json=movedUp,proto3" json:"moved_up,omitempty"`
+	// Nodes that were not there, or are not there any more.
+	Added   []string `protobuf:"bytes,3,rep,name=added,proto3" json:"added,omitempty"`
+	Removed []string `protobuf:"bytes,4,rep,name=removed,proto3" json:"removed,omitempty"`
+	// What else differs: "onnxruntime: 1.31.1, now 1.32.0".
+	Differences []string `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
+	// "refuse", "degrade" or "warn".
+	Policy        string `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drift) Reset() {
+	*x = Drift{}
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drift) ProtoMessage() {}
+
+func (x *Drift) ProtoReflect() protoreflect.Message {
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drift.ProtoReflect.Descriptor instead.
+func (*Drift) Descriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Drift) GetMovedDown() []*MovedNode {
+	if x != nil {
+		return x.MovedDown
+	}
+	return nil
+}
+
+func (x *Drift) GetMovedUp() []*MovedNode {
+	if x != nil {
+		return x.MovedUp
+	}
+	return nil
+}
+
+func (x *Drift) GetAdded() []string {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *Drift) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *Drift) GetDifferences() []string {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *Drift) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+type MovedNode struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	OpType string                 `protobuf:"bytes,2,opt,name=op_type,json=opType,proto3" json:"op_type,omitempty"`
+	// Short names of providers.
+	FromProvider  string `protobuf:"bytes,3,opt,name=from_provider,json=fromProvider,proto3" json:"from_provider,omitempty"`
+	ToProvider    string `protobuf:"bytes,4,opt,name=to_provider,json=toProvider,proto3" json:"to_provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedNode) Reset() {
+	*x = MovedNode{}
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedNode) ProtoMessage() {}
+
+func (x *MovedNode) ProtoReflect() protoreflect.Message {
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedNode.ProtoReflect.Descriptor instead.
+func (*MovedNode) Descriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *MovedNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MovedNode) GetOpType() string {
+	if x != nil {
+		return x.OpType
+	}
+	return ""
+}
+
+func (x *MovedNode) GetFromProvider() string {
+	if x != nil {
+		return x.FromProvider
+	}
+	return ""
+}
+
+func (x *MovedNode) GetToProvider() string {
+	if x != nil {
+		return x.ToProvider
+	}
+	return ""
+}
+
+type Event struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	At     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Kind   Event_Kind             `protobuf:"varint,2,opt,name=kind,proto3,enum=ortolan.v1.Event_Kind" json:"kind,omitempty"`
+	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Rungs; 0: none.
+	FromRung      int32 `protobuf:"varint,4,opt,name=from_rung,json=fromRung,proto3" json:"from_rung,omitempty"`
+	ToRung        int32 `protobuf:"varint,5,opt,name=to_rung,json=toRung,proto3" json:"to_rung,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Event) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Event) GetKind() Event_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Event_UNSPECIFIED
+}
+
+func (x *Event) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Event) GetFromRung() int32 {
+	if x != nil {
+		return x.FromRung
+	}
+	return 0
+}
+
+func (x *Event) GetToRung() int32 {
+	if x != nil {
+		return x.ToRung
+	}
+	return 0
+}
+
 type AssignmentSummary struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Model   string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
@@ -1628,14 +2276,18 @@ type AssignmentSummary struct {
 	// Share of nodes on the serving rung's provider, shape operators not counted.
 	NodeShare float64 `protobuf:"fixed64,9,opt,name=node_share,json=nodeShare,proto3" json:"node_share,omitempty"`
 	// One sentence; empty when the contract is kept without a warning.
-	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When its state or its rung last changed.
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	// The newest of its events.
+	LastEvent     *Event `protobuf:"bytes,12,opt,name=last_event,json=lastEvent,proto3" json:"last_event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignmentSummary) Reset() {
 	*x = AssignmentSummary{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +2299,7 @@ func (x *AssignmentSummary) String() string {
 func (*AssignmentSummary) ProtoMessage() {}
 
 func (x *AssignmentSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +2312,7 @@ func (x *AssignmentSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentSummary.ProtoReflect.Descriptor instead.
 func (*AssignmentSummary) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{17}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AssignmentSummary) GetModel() string {
@@ -1733,6 +2385,20 @@ func (x *AssignmentSummary) GetReason() string {
 	return ""
 }
 
+func (x *AssignmentSummary) GetChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAt
+	}
+	return nil
+}
+
+func (x *AssignmentSummary) GetLastEvent() *Event {
+	if x != nil {
+		return x.LastEvent
+	}
+	return nil
+}
+
 type ListAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: all.
@@ -1743,7 +2409,7 @@ type ListAssignmentsRequest struct {
 
 func (x *ListAssignmentsRequest) Reset() {
 	*x = ListAssignmentsRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +2421,7 @@ func (x *ListAssignmentsRequest) String() string {
 func (*ListAssignmentsRequest) ProtoMessage() {}
 
 func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +2434,7 @@ func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{18}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListAssignmentsRequest) GetModel() string {
@@ -1787,7 +2453,7 @@ type ListAssignmentsResponse struct {
 
 func (x *ListAssignmentsResponse) Reset() {
 	*x = ListAssignmentsResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2465,7 @@ func (x *ListAssignmentsResponse) String() string {
 func (*ListAssignmentsResponse) ProtoMessage() {}
 
 func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2478,7 @@ func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{19}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListAssignmentsResponse) GetAssignments() []*AssignmentSummary {
@@ -1835,7 +2501,7 @@ type GetAssignmentRequest struct {
 
 func (x *GetAssignmentRequest) Reset() {
 	*x = GetAssignmentRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2513,7 @@ func (x *GetAssignmentRequest) String() string {
 func (*GetAssignmentRequest) ProtoMessage() {}
 
 func (x *GetAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2526,7 @@ func (x *GetAssignmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*GetAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{20}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetAssignmentRequest) GetModel() string {
@@ -1893,7 +2559,7 @@ type GetAssignmentResponse struct {
 
 func (x *GetAssignmentResponse) Reset() {
 	*x = GetAssignmentResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2571,7 @@ func (x *GetAssignmentResponse) String() string {
 func (*GetAssignmentResponse) ProtoMessage() {}
 
 func (x *GetAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2584,7 @@ func (x *GetAssignmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*GetAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{21}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetAssignmentResponse) GetAssignment() *Assignment {
@@ -1938,7 +2604,7 @@ type WatchAssignmentsRequest struct {
 
 func (x *WatchAssignmentsRequest) Reset() {
 	*x = WatchAssignmentsRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2616,7 @@ func (x *WatchAssignmentsRequest) String() string {
 func (*WatchAssignmentsRequest) ProtoMessage() {}
 
 func (x *WatchAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2629,7 @@ func (x *WatchAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*WatchAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{22}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WatchAssignmentsRequest) GetModel() string {
@@ -1982,7 +2648,7 @@ type WatchAssignmentsResponse struct {
 
 func (x *WatchAssignmentsResponse) Reset() {
 	*x = WatchAssignmentsResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2660,7 @@ func (x *WatchAssignmentsResponse) String() string {
 func (*WatchAssignmentsResponse) ProtoMessage() {}
 
 func (x *WatchAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2673,7 @@ func (x *WatchAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*WatchAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{23}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WatchAssignmentsResponse) GetAssignment() *AssignmentSummary {
@@ -2031,7 +2697,7 @@ type PlanAssignmentRequest struct {
 
 func (x *PlanAssignmentRequest) Reset() {
 	*x = PlanAssignmentRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2709,7 @@ func (x *PlanAssignmentRequest) String() string {
 func (*PlanAssignmentRequest) ProtoMessage() {}
 
 func (x *PlanAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2722,7 @@ func (x *PlanAssignmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*PlanAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{24}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PlanAssignmentRequest) GetModel() string {
@@ -2096,7 +2762,7 @@ type PlanAssignmentResponse struct {
 
 func (x *PlanAssignmentResponse) Reset() {
 	*x = PlanAssignmentResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2774,7 @@ func (x *PlanAssignmentResponse) String() string {
 func (*PlanAssignmentResponse) ProtoMessage() {}
 
 func (x *PlanAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2787,7 @@ func (x *PlanAssignmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*PlanAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{25}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlanAssignmentResponse) GetAssignment() *Assignment {
@@ -2215,7 +2881,7 @@ const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"node_share\x18\x02 \x01(\x01R\tnodeShare\x12\"\n" +
 	"\rforbid_on_cpu\x18\x03 \x03(\tR\vforbidOnCpu\x12\x1c\n" +
 	"\totherwise\x18\x04 \x01(\tR\totherwise\x12\x18\n" +
-	"\aimplied\x18\x05 \x01(\bR\aimplied\"\x8f\x02\n" +
+	"\aimplied\x18\x05 \x01(\bR\aimplied\"\xef\x02\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04rung\x18\x01 \x01(\x05R\x04rung\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x125\n" +
@@ -2223,14 +2889,40 @@ const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"\x05stage\x18\x04 \x01(\tR\x05stage\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x18\n" +
 	"\aseconds\x18\x06 \x01(\x01R\aseconds\x12\x10\n" +
-	"\x03log\x18\a \x03(\tR\x03log\"C\n" +
+	"\x03log\x18\a \x03(\tR\x03log\x12*\n" +
+	"\x05cache\x18\b \x01(\v2\x14.ortolan.v1.CacheUseR\x05cache\x122\n" +
+	"\anumeric\x18\t \x01(\v2\x18.ortolan.v1.NumericCheckR\anumeric\"C\n" +
 	"\aOutcome\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06OPENED\x10\x01\x12\v\n" +
 	"\aREFUSED\x10\x02\x12\x0e\n" +
 	"\n" +
-	"NOT_NEEDED\x10\x03\"j\n" +
+	"NOT_NEEDED\x10\x03\"\xea\x01\n" +
+	"\bCacheUse\x123\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x1b.ortolan.v1.CacheUse.ResultR\x06result\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
+	"\x06folder\x18\x03 \x01(\tR\x06folder\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\x12\x18\n" +
+	"\aseconds\x18\x05 \x01(\x01R\aseconds\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"7\n" +
+	"\x06Result\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\a\n" +
+	"\x03HIT\x10\x01\x12\b\n" +
+	"\x04MISS\x10\x02\x12\t\n" +
+	"\x05STALE\x10\x03\"\x97\x01\n" +
+	"\fNumericCheck\x127\n" +
+	"\aoutputs\x18\x01 \x03(\v2\x1d.ortolan.v1.NumericDifferenceR\aoutputs\x12\x18\n" +
+	"\asamples\x18\x02 \x01(\x05R\asamples\x12\x1a\n" +
+	"\brecorded\x18\x03 \x01(\bR\brecorded\x12\x18\n" +
+	"\askipped\x18\x04 \x01(\tR\askipped\"\xc7\x01\n" +
+	"\x11NumericDifference\x12\x16\n" +
+	"\x06output\x18\x01 \x01(\tR\x06output\x12\x17\n" +
+	"\amax_abs\x18\x02 \x01(\x01R\x06maxAbs\x12\x17\n" +
+	"\amax_rel\x18\x03 \x01(\x01R\x06maxRel\x12\x16\n" +
+	"\x06cosine\x18\x04 \x01(\x01R\x06cosine\x12%\n" +
+	"\x0etop1_agreement\x18\x05 \x01(\x01R\rtop1Agreement\x12)\n" +
+	"\x10within_tolerance\x18\x06 \x01(\bR\x0fwithinTolerance\"j\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\aop_type\x18\x02 \x01(\tR\x06opType\x12\x16\n" +
@@ -2266,7 +2958,7 @@ const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"\x04KEPT\x10\x01\x12\f\n" +
 	"\bDEGRADED\x10\x02\x12\n" +
 	"\n" +
-	"\x06BROKEN\x10\x03\"\x9f\x05\n" +
+	"\x06BROKEN\x10\x03\"\x96\x06\n" +
 	"\n" +
 	"Assignment\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
@@ -2288,7 +2980,39 @@ const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"\bcomplete\x18\x0e \x01(\bR\bcomplete\x12-\n" +
 	"\averdict\x18\x0f \x01(\v2\x13.ortolan.v1.VerdictR\averdict\x127\n" +
 	"\tloaded_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\bloadedAt\x12!\n" +
-	"\fload_seconds\x18\x11 \x01(\x01R\vloadSeconds\"\xa3\x03\n" +
+	"\fload_seconds\x18\x11 \x01(\x01R\vloadSeconds\x12'\n" +
+	"\x05drift\x18\x12 \x01(\v2\x11.ortolan.v1.DriftR\x05drift\x12)\n" +
+	"\x06events\x18\x13 \x03(\v2\x11.ortolan.v1.EventR\x06events\x12!\n" +
+	"\fstandby_rung\x18\x14 \x01(\x05R\vstandbyRung\"\xd9\x01\n" +
+	"\x05Drift\x124\n" +
+	"\n" +
+	"moved_down\x18\x01 \x03(\v2\x15.ortolan.v1.MovedNodeR\tmovedDown\x120\n" +
+	"\bmoved_up\x18\x02 \x03(\v2\x15.ortolan.v1.MovedNodeR\amovedUp\x12\x14\n" +
+	"\x05added\x18\x03 \x03(\tR\x05added\x12\x18\n" +
+	"\aremoved\x18\x04 \x03(\tR\aremoved\x12 \n" +
+	"\vdifferences\x18\x05 \x03(\tR\vdifferences\x12\x16\n" +
+	"\x06policy\x18\x06 \x01(\tR\x06policy\"~\n" +
+	"\tMovedNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\aop_type\x18\x02 \x01(\tR\x06opType\x12#\n" +
+	"\rfrom_provider\x18\x03 \x01(\tR\ffromProvider\x12\x1f\n" +
+	"\vto_provider\x18\x04 \x01(\tR\n" +
+	"toProvider\"\xab\x02\n" +
+	"\x05Event\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.ortolan.v1.Event.KindR\x04kind\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1b\n" +
+	"\tfrom_rung\x18\x04 \x01(\x05R\bfromRung\x12\x17\n" +
+	"\ato_rung\x18\x05 \x01(\x05R\x06toRung\"|\n" +
+	"\x04Kind\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06LOADED\x10\x01\x12\x11\n" +
+	"\rDEVICE_FAILED\x10\x02\x12\x0f\n" +
+	"\vFAILED_OVER\x10\x03\x12\x10\n" +
+	"\fPROBE_FAILED\x10\x04\x12\r\n" +
+	"\tRECOVERED\x10\x05\x12\x12\n" +
+	"\x0eRELOAD_REFUSED\x10\x06\"\x90\x04\n" +
 	"\x11AssignmentSummary\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -2301,7 +3025,11 @@ const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"\n" +
 	"node_share\x18\t \x01(\x01R\tnodeShare\x12\x16\n" +
 	"\x06reason\x18\n" +
-	" \x01(\tR\x06reason\x1a8\n" +
+	" \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"changed_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x120\n" +
+	"\n" +
+	"last_event\x18\f \x01(\v2\x11.ortolan.v1.EventR\tlastEvent\x1a8\n" +
 	"\n" +
 	"NodesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2358,93 +3086,113 @@ func file_ortolan_v1_provider_reflection_proto_rawDescGZIP() []byte {
 	return file_ortolan_v1_provider_reflection_proto_rawDescData
 }
 
-var file_ortolan_v1_provider_reflection_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_ortolan_v1_provider_reflection_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_ortolan_v1_provider_reflection_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_ortolan_v1_provider_reflection_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_ortolan_v1_provider_reflection_proto_goTypes = []any{
 	(Check_Outcome)(0),               // 0: ortolan.v1.Check.Outcome
 	(Provider_Availability)(0),       // 1: ortolan.v1.Provider.Availability
 	(Attempt_Outcome)(0),             // 2: ortolan.v1.Attempt.Outcome
-	(Verdict_State)(0),               // 3: ortolan.v1.Verdict.State
-	(*GetServerRequest)(nil),         // 4: ortolan.v1.GetServerRequest
-	(*GetServerResponse)(nil),        // 5: ortolan.v1.GetServerResponse
-	(*Limits)(nil),                   // 6: ortolan.v1.Limits
-	(*Check)(nil),                    // 7: ortolan.v1.Check
-	(*Device)(nil),                   // 8: ortolan.v1.Device
-	(*Option)(nil),                   // 9: ortolan.v1.Option
-	(*Provider)(nil),                 // 10: ortolan.v1.Provider
-	(*ListProvidersRequest)(nil),     // 11: ortolan.v1.ListProvidersRequest
-	(*ListProvidersResponse)(nil),    // 12: ortolan.v1.ListProvidersResponse
-	(*Rung)(nil),                     // 13: ortolan.v1.Rung
-	(*Contract)(nil),                 // 14: ortolan.v1.Contract
-	(*Attempt)(nil),                  // 15: ortolan.v1.Attempt
-	(*Node)(nil),                     // 16: ortolan.v1.Node
-	(*ProviderShare)(nil),            // 17: ortolan.v1.ProviderShare
-	(*Placement)(nil),                // 18: ortolan.v1.Placement
-	(*Verdict)(nil),                  // 19: ortolan.v1.Verdict
-	(*Assignment)(nil),               // 20: ortolan.v1.Assignment
-	(*AssignmentSummary)(nil),        // 21: ortolan.v1.AssignmentSummary
-	(*ListAssignmentsRequest)(nil),   // 22: ortolan.v1.ListAssignmentsRequest
-	(*ListAssignmentsResponse)(nil),  // 23: ortolan.v1.ListAssignmentsResponse
-	(*GetAssignmentRequest)(nil),     // 24: ortolan.v1.GetAssignmentRequest
-	(*GetAssignmentResponse)(nil),    // 25: ortolan.v1.GetAssignmentResponse
-	(*WatchAssignmentsRequest)(nil),  // 26: ortolan.v1.WatchAssignmentsRequest
-	(*WatchAssignmentsResponse)(nil), // 27: ortolan.v1.WatchAssignmentsResponse
-	(*PlanAssignmentRequest)(nil),    // 28: ortolan.v1.PlanAssignmentRequest
-	(*PlanAssignmentResponse)(nil),   // 29: ortolan.v1.PlanAssignmentResponse
-	nil,                              // 30: ortolan.v1.Provider.VersionsEntry
-	nil,                              // 31: ortolan.v1.Rung.OptionsEntry
-	nil,                              // 32: ortolan.v1.ProviderShare.OperatorsEntry
-	nil,                              // 33: ortolan.v1.ProviderShare.EffectiveOptionsEntry
-	nil,                              // 34: ortolan.v1.AssignmentSummary.NodesEntry
-	(*timestamppb.Timestamp)(nil),    // 35: google.protobuf.Timestamp
+	(CacheUse_Result)(0),             // 3: ortolan.v1.CacheUse.Result
+	(Verdict_State)(0),               // 4: ortolan.v1.Verdict.State
+	(Event_Kind)(0),                  // 5: ortolan.v1.Event.Kind
+	(*GetServerRequest)(nil),         // 6: ortolan.v1.GetServerRequest
+	(*GetServerResponse)(nil),        // 7: ortolan.v1.GetServerResponse
+	(*Limits)(nil),                   // 8: ortolan.v1.Limits
+	(*Check)(nil),                    // 9: ortolan.v1.Check
+	(*Device)(nil),                   // 10: ortolan.v1.Device
+	(*Option)(nil),                   // 11: ortolan.v1.Option
+	(*Provider)(nil),                 // 12: ortolan.v1.Provider
+	(*ListProvidersRequest)(nil),     // 13: ortolan.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil),    // 14: ortolan.v1.ListProvidersResponse
+	(*Rung)(nil),                     // 15: ortolan.v1.Rung
+	(*Contract)(nil),                 // 16: ortolan.v1.Contract
+	(*Attempt)(nil),                  // 17: ortolan.v1.Attempt
+	(*CacheUse)(nil),                 // 18: ortolan.v1.CacheUse
+	(*NumericCheck)(nil),             // 19: ortolan.v1.NumericCheck
+	(*NumericDifference)(nil),        // 20: ortolan.v1.NumericDifference
+	(*Node)(nil),                     // 21: ortolan.v1.Node
+	(*ProviderShare)(nil),            // 22: ortolan.v1.ProviderShare
+	(*Placement)(nil),                // 23: ortolan.v1.Placement
+	(*Verdict)(nil),                  // 24: ortolan.v1.Verdict
+	(*Assignment)(nil),               // 25: ortolan.v1.Assignment
+	(*Drift)(nil),                    // 26: ortolan.v1.Drift
+	(*MovedNode)(nil),                // 27: ortolan.v1.MovedNode
+	(*Event)(nil),                    // 28: ortolan.v1.Event
+	(*AssignmentSummary)(nil),        // 29: ortolan.v1.AssignmentSummary
+	(*ListAssignmentsRequest)(nil),   // 30: ortolan.v1.ListAssignmentsRequest
+	(*ListAssignmentsResponse)(nil),  // 31: ortolan.v1.ListAssignmentsResponse
+	(*GetAssignmentRequest)(nil),     // 32: ortolan.v1.GetAssignmentRequest
+	(*GetAssignmentResponse)(nil),    // 33: ortolan.v1.GetAssignmentResponse
+	(*WatchAssignmentsRequest)(nil),  // 34: ortolan.v1.WatchAssignmentsRequest
+	(*WatchAssignmentsResponse)(nil), // 35: ortolan.v1.WatchAssignmentsResponse
+	(*PlanAssignmentRequest)(nil),    // 36: ortolan.v1.PlanAssignmentRequest
+	(*PlanAssignmentResponse)(nil),   // 37: ortolan.v1.PlanAssignmentResponse
+	nil,                              // 38: ortolan.v1.Provider.VersionsEntry
+	nil,                              // 39: ortolan.v1.Rung.OptionsEntry
+	nil,                              // 40: ortolan.v1.ProviderShare.OperatorsEntry
+	nil,                              // 41: ortolan.v1.ProviderShare.EffectiveOptionsEntry
+	nil,                              // 42: ortolan.v1.AssignmentSummary.NodesEntry
+	(*timestamppb.Timestamp)(nil),    // 43: google.protobuf.Timestamp
 }
 var file_ortolan_v1_provider_reflection_proto_depIdxs = []int32{
-	35, // 0: ortolan.v1.GetServerResponse.started_at:type_name -> google.protobuf.Timestamp
-	6,  // 1: ortolan.v1.GetServerResponse.limits:type_name -> ortolan.v1.Limits
+	43, // 0: ortolan.v1.GetServerResponse.started_at:type_name -> google.protobuf.Timestamp
+	8,  // 1: ortolan.v1.GetServerResponse.limits:type_name -> ortolan.v1.Limits
 	0,  // 2: ortolan.v1.Check.outcome:type_name -> ortolan.v1.Check.Outcome
 	1,  // 3: ortolan.v1.Provider.availability:type_name -> ortolan.v1.Provider.Availability
-	7,  // 4: ortolan.v1.Provider.checks:type_name -> ortolan.v1.Check
-	8,  // 5: ortolan.v1.Provider.devices:type_name -> ortolan.v1.Device
-	30, // 6: ortolan.v1.Provider.versions:type_name -> ortolan.v1.Provider.VersionsEntry
-	9,  // 7: ortolan.v1.Provider.options:type_name -> ortolan.v1.Option
-	10, // 8: ortolan.v1.ListProvidersResponse.providers:type_name -> ortolan.v1.Provider
-	31, // 9: ortolan.v1.Rung.options:type_name -> ortolan.v1.Rung.OptionsEntry
+	9,  // 4: ortolan.v1.Provider.checks:type_name -> ortolan.v1.Check
+	10, // 5: ortolan.v1.Provider.devices:type_name -> ortolan.v1.Device
+	38, // 6: ortolan.v1.Provider.versions:type_name -> ortolan.v1.Provider.VersionsEntry
+	11, // 7: ortolan.v1.Provider.options:type_name -> ortolan.v1.Option
+	12, // 8: ortolan.v1.ListProvidersResponse.providers:type_name -> ortolan.v1.Provider
+	39, // 9: ortolan.v1.Rung.options:type_name -> ortolan.v1.Rung.OptionsEntry
 	2,  // 10: ortolan.v1.Attempt.outcome:type_name -> ortolan.v1.Attempt.Outcome
-	32, // 11: ortolan.v1.ProviderShare.operators:type_name -> ortolan.v1.ProviderShare.OperatorsEntry
-	16, // 12: ortolan.v1.ProviderShare.node_list:type_name -> ortolan.v1.Node
-	33, // 13: ortolan.v1.ProviderShare.effective_options:type_name -> ortolan.v1.ProviderShare.EffectiveOptionsEntry
-	3,  // 14: ortolan.v1.Verdict.state:type_name -> ortolan.v1.Verdict.State
-	13, // 15: ortolan.v1.Assignment.chain:type_name -> ortolan.v1.Rung
-	14, // 16: ortolan.v1.Assignment.contract:type_name -> ortolan.v1.Contract
-	15, // 17: ortolan.v1.Assignment.attempts:type_name -> ortolan.v1.Attempt
-	17, // 18: ortolan.v1.Assignment.shares:type_name -> ortolan.v1.ProviderShare
-	18, // 19: ortolan.v1.Assignment.placements:type_name -> ortolan.v1.Placement
-	19, // 20: ortolan.v1.Assignment.verdict:type_name -> ortolan.v1.Verdict
-	35, // 21: ortolan.v1.Assignment.loaded_at:type_name -> google.protobuf.Timestamp
-	3,  // 22: ortolan.v1.AssignmentSummary.verdict:type_name -> ortolan.v1.Verdict.State
-	34, // 23: ortolan.v1.AssignmentSummary.nodes:type_name -> ortolan.v1.AssignmentSummary.NodesEntry
-	21, // 24: ortolan.v1.ListAssignmentsResponse.assignments:type_name -> ortolan.v1.AssignmentSummary
-	20, // 25: ortolan.v1.GetAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
-	21, // 26: ortolan.v1.WatchAssignmentsResponse.assignment:type_name -> ortolan.v1.AssignmentSummary
-	13, // 27: ortolan.v1.PlanAssignmentRequest.chain:type_name -> ortolan.v1.Rung
-	20, // 28: ortolan.v1.PlanAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
-	4,  // 29: ortolan.v1.ProviderReflection.GetServer:input_type -> ortolan.v1.GetServerRequest
-	11, // 30: ortolan.v1.ProviderReflection.ListProviders:input_type -> ortolan.v1.ListProvidersRequest
-	22, // 31: ortolan.v1.ProviderReflection.ListAssignments:input_type -> ortolan.v1.ListAssignmentsRequest
-	24, // 32: ortolan.v1.ProviderReflection.GetAssignment:input_type -> ortolan.v1.GetAssignmentRequest
-	26, // 33: ortolan.v1.ProviderReflection.WatchAssignments:input_type -> ortolan.v1.WatchAssignmentsRequest
-	28, // 34: ortolan.v1.ProviderReflection.PlanAssignment:input_type -> ortolan.v1.PlanAssignmentRequest
-	5,  // 35: ortolan.v1.ProviderReflection.GetServer:output_type -> ortolan.v1.GetServerResponse
-	12, // 36: ortolan.v1.ProviderReflection.ListProviders:output_type -> ortolan.v1.ListProvidersResponse
-	23, // 37: ortolan.v1.ProviderReflection.ListAssignments:output_type -> ortolan.v1.ListAssignmentsResponse
-	25, // 38: ortolan.v1.ProviderReflection.GetAssignment:output_type -> ortolan.v1.GetAssignmentResponse
-	27, // 39: ortolan.v1.ProviderReflection.WatchAssignments:output_type -> ortolan.v1.WatchAssignmentsResponse
-	29, // 40: ortolan.v1.ProviderReflection.PlanAssignment:output_type -> ortolan.v1.PlanAssignmentResponse
-	35, // [35:41] is the sub-list for method output_type
-	29, // [29:35] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	18, // 11: ortolan.v1.Attempt.cache:type_name -> ortolan.v1.CacheUse
+	19, // 12: ortolan.v1.Attempt.numeric:type_name -> ortolan.v1.NumericCheck
+	3,  // 13: ortolan.v1.CacheUse.result:type_name -> ortolan.v1.CacheUse.Result
+	20, // 14: ortolan.v1.NumericCheck.outputs:type_name -> ortolan.v1.NumericDifference
+	40, // 15: ortolan.v1.ProviderShare.operators:type_name -> ortolan.v1.ProviderShare.OperatorsEntry
+	21, // 16: ortolan.v1.ProviderShare.node_list:type_name -> ortolan.v1.Node
+	41, // 17: ortolan.v1.ProviderShare.effective_options:type_name -> ortolan.v1.ProviderShare.EffectiveOptionsEntry
+	4,  // 18: ortolan.v1.Verdict.state:type_name -> ortolan.v1.Verdict.State
+	15, // 19: ortolan.v1.Assignment.chain:type_name -> ortolan.v1.Rung
+	16, // 20: ortolan.v1.Assignment.contract:type_name -> ortolan.v1.Contract
+	17, // 21: ortolan.v1.Assignment.attempts:type_name -> ortolan.v1.Attempt
+	22, // 22: ortolan.v1.Assignment.shares:type_name -> ortolan.v1.ProviderShare
+	23, // 23: ortolan.v1.Assignment.placements:type_name -> ortolan.v1.Placement
+	24, // 24: ortolan.v1.Assignment.verdict:type_name -> ortolan.v1.Verdict
+	43, // 25: ortolan.v1.Assignment.loaded_at:type_name -> google.protobuf.Timestamp
+	26, // 26: ortolan.v1.Assignment.drift:type_name -> ortolan.v1.Drift
+	28, // 27: ortolan.v1.Assignment.events:type_name -> ortolan.v1.Event
+	27, // 28: ortolan.v1.Drift.moved_down:type_name -> ortolan.v1.MovedNode
+	27, // 29: ortolan.v1.Drift.moved_up:type_name -> ortolan.v1.MovedNode
+	43, // 30: ortolan.v1.Event.at:type_name -> google.protobuf.Timestamp
+	5,  // 31: ortolan.v1.Event.kind:type_name -> ortolan.v1.Event.Kind
+	4,  // 32: ortolan.v1.AssignmentSummary.verdict:type_name -> ortolan.v1.Verdict.State
+	42, // 33: ortolan.v1.AssignmentSummary.nodes:type_name -> ortolan.v1.AssignmentSummary.NodesEntry
+	43, // 34: ortolan.v1.AssignmentSummary.changed_at:type_name -> google.protobuf.Timestamp
+	28, // 35: ortolan.v1.AssignmentSummary.last_event:type_name -> ortolan.v1.Event
+	29, // 36: ortolan.v1.ListAssignmentsResponse.assignments:type_name -> ortolan.v1.AssignmentSummary
+	25, // 37: ortolan.v1.GetAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
+	29, // 38: ortolan.v1.WatchAssignmentsResponse.assignment:type_name -> ortolan.v1.AssignmentSummary
+	15, // 39: ortolan.v1.PlanAssignmentRequest.chain:type_name -> ortolan.v1.Rung
+	25, // 40: ortolan.v1.PlanAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
+	6,  // 41: ortolan.v1.ProviderReflection.GetServer:input_type -> ortolan.v1.GetServerRequest
+	13, // 42: ortolan.v1.ProviderReflection.ListProviders:input_type -> ortolan.v1.ListProvidersRequest
+	30, // 43: ortolan.v1.ProviderReflection.ListAssignments:input_type -> ortolan.v1.ListAssignmentsRequest
+	32, // 44: ortolan.v1.ProviderReflection.GetAssignment:input_type -> ortolan.v1.GetAssignmentRequest
+	34, // 45: ortolan.v1.ProviderReflection.WatchAssignments:input_type -> ortolan.v1.WatchAssignmentsRequest
+	36, // 46: ortolan.v1.ProviderReflection.PlanAssignment:input_type -> ortolan.v1.PlanAssignmentRequest
+	7,  // 47: ortolan.v1.ProviderReflection.GetServer:output_type -> ortolan.v1.GetServerResponse
+	14, // 48: ortolan.v1.ProviderReflection.ListProviders:output_type -> ortolan.v1.ListProvidersResponse
+	31, // 49: ortolan.v1.ProviderReflection.ListAssignments:output_type -> ortolan.v1.ListAssignmentsResponse
+	33, // 50: ortolan.v1.ProviderReflection.GetAssignment:output_type -> ortolan.v1.GetAssignmentResponse
+	35, // 51: ortolan.v1.ProviderReflection.WatchAssignments:output_type -> ortolan.v1.WatchAssignmentsResponse
+	37, // 52: ortolan.v1.ProviderReflection.PlanAssignment:output_type -> ortolan.v1.PlanAssignmentResponse
+	47, // [47:53] is the sub-list for method output_type
+	41, // [41:47] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_ortolan_v1_provider_reflection_proto_init() }
@@ -2457,8 +3205,8 @@ func file_ortolan_v1_provider_reflection_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ortolan_v1_provider_reflection_proto_rawDesc), len(file_ortolan_v1_provider_reflection_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   31,
+			NumEnums:      6,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -13,8 +13,7 @@ from ortolan_backends.runtime.session import OpenRung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Chain, ChainReport, Climb, Rung
 from ortolan_server.chains.mixes import refuse_mixes
-from ortolan_server.repository import ModelToml, Require
-from ortolan_server.repository.config import DEFAULT_NODE_SHARE
+from ortolan_server.repository import DEFAULT_NODE_SHARE, ModelToml, Require
 from ortolan_server.repository.rungs import check_chain
 
 __all__ = ["Registry"]

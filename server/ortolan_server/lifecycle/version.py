@@ -21,7 +21,7 @@ from ortolan_server.errors import InvalidConfig, ModelNotReady
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.states import State, advance
 from ortolan_server.lifecycle.warming import warm_up
-from ortolan_server.repository.config import Batching, ModelToml
+from ortolan_server.repository import Batching, ModelToml
 from ortolan_server.tensors import Signature
 
 __all__ = ["ModelVersion"]

@@ -8,148 +8,30 @@ by `check_chain` in `rungs.py`.
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository.operators import check_operator_types
+from ortolan_server.repository.tables import (
+    Batching,
+    ChainRung,
+    Failover,
+    Limits,
+    Lock,
+    Numeric,
+    Require,
+    Warmup,
+)
+from ortolan_server.repository.tables.base import Lax, Table
 from ortolan_server.repository.versions import VersionPolicy
-from ortolan_server.units import parse_size_bytes
 from ortolan_server.validation import did_you_mean, explain
 
-__all__ = [
-    "DEFAULT_NODE_SHARE",
-    "Batching",
-    "ChainRung",
-    "Limits",
-    "ModelToml",
-    "Require",
-    "load_model_toml",
-    "model_toml_json_schema",
-    "parse_model_toml",
-]
-
-DEFAULT_NODE_SHARE = 0.5
-
-# Only the outer list is lax, because TOML has no tuples; what is in it stays strict.
-_Lax = Field(strict=False)
-_Name = Annotated[str, Field(min_length=1)]
+__all__ = ["ModelToml", "load_model_toml", "model_toml_json_schema", "parse_model_toml"]
 
 
-def _as_list(value: object) -> object:
-    if value in ((), []):
-        raise ValueError("must name at least one provider; leave it out for that of the first rung")
-    return [value] if isinstance(value, str) else value
-
-
-_OneOrMore = _Name | Annotated[list[_Name], Field(min_length=1)]
-_Providers = Annotated[tuple[_Name, ...], _Lax, BeforeValidator(_as_list, json_schema_input_type=_OneOrMore)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class ChainRung(BaseModel):
-    """One rung: a provider and its options, flat in one table."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
-
-    provider: _Name = Field(description="Short name of the execution provider, e.g. cuda.")
-
-    @classmethod
-    def of(cls, provider: str, options: Mapping[str, object] = MappingProxyType({})) -> Self:
-        return cls.model_validate({**options, "provider": provider})
-
-    @property
-    def options(self) -> Mapping[str, object]:
-        """As they stand in the file, not yet checked."""
-        return MappingProxyType(self.model_extra or {})
-
-
-class Require(_Table):
-    """`[require]`, the contract. A key that is left out keeps the strict value it has without `[require]`."""
-
-    provider: _Providers = Field(
-        default_factory=tuple,  # filled by ModelToml; as a plain default it would stand in the JSON Schema
-        description="Providers of the chain that may serve; serving at another rung breaks the contract. Default: "
-        "the provider of the first rung.",
-    )
-    node_share: float = Field(
-        default=DEFAULT_NODE_SHARE,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="At least this share of the nodes must be on these providers, shape operators not counted.",
-    )
-    forbid_on_cpu: Annotated[tuple[_Name, ...], _Lax] = Field(
-        default=(), description="Operator types of which no node may run on the CPU, e.g. Conv."
-    )
-    otherwise: Literal["fail", "degrade"] = Field(
-        default="fail",
-        description="What happens when no rung keeps the contract: refuse to serve, or serve and say DEGRADED.",
-    )
-
-    @field_validator("forbid_on_cpu")
-    @classmethod
-    def _check_operators(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        check_operator_types(value)
-        return value
-
-
-class Batching(_Table):
-    """`[batching]`: inferences that wait are joined into one run. Without it each runs alone."""
-
-    max_size: int = Field(
-        default=32,
-        ge=1,
-        le=65536,
-        description="Rows of one run, at most; an inference that has more by itself runs alone.",
-    )
-    max_delay_ms: float = Field(
-        default=0.0,
-        ge=0,
-        le=60_000,
-        allow_inf_nan=False,
-        description="How long a run may wait for more inferences, from the arrival of its first; 0: not at all.",
-    )
-    preferred_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], _Lax] = Field(
-        default=(),
-        description="Rows at which a run starts at once, and to which a larger one is cut.",
-    )
-
-    @field_validator("preferred_sizes")
-    @classmethod
-    def _check_preferred_sizes(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
-        most: int | None = info.data.get("max_size")
-        if most is not None and any(size > most for size in value):
-            raise ValueError(f"{max(value)} is more than max_size, which is {most}")
-        return value
-
-
-class Limits(_Table):
-    """`[limits]`."""
-
-    queue: int = Field(default=256, ge=1, description="Inferences that may wait; one more is answered as overload.")
-    queue_size: Annotated[int, BeforeValidator(parse_size_bytes, json_schema_input_type=int | str)] = Field(
-        default=256 << 20, ge=1, description="Bytes of the inputs of inferences that wait; one of any size may."
-    )
-    concurrency: int = Field(default=1, ge=1, le=1024, description="Runs at once on the one session.")
-
-
-class ModelToml(_Table):
+class ModelToml(Table):
     """A whole model.toml.
 
     However it is made, `chain` is never empty, and neither is `require.provider` where there is a contract.
@@ -162,7 +44,7 @@ class ModelToml(_Table):
         default=False,
         description="Serve a model with which some input can end the process, such as an integer division by it?",
     )
-    chain: Annotated[tuple[ChainRung, ...], _Lax] = Field(
+    chain: Annotated[tuple[ChainRung, ...], Lax] = Field(
         default=(ChainRung(provider="cpu"),),
         description="Execution providers in order of preference; each table also holds the options of its provider.",
         json_schema_extra={"minItems": 1},
@@ -174,6 +56,15 @@ class ModelToml(_Table):
         default=None, description="Joins inferences that wait. Without it each runs alone."
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds of each version of the model.")
+    warmup: Annotated[tuple[Warmup, ...], Lax] = Field(
+        default=(),
+        description="Runs that are made before the model is READY, and that its rungs are compared on.",
+    )
+    numeric: Numeric = Field(
+        default_factory=Numeric, description="How far the answers of a rung may be from those of the CPU."
+    )
+    lock: Lock = Field(default_factory=Lock, description="What holds when the model has an assignment.lock.")
+    failover: Failover = Field(default_factory=Failover, description="What is done when a device fails.")
     versions: VersionPolicy = Field(
         default_factory=lambda: VersionPolicy(latest=1),
         description="Which versions are served: exactly one of the keys. Default: the one with the highest number.",

@@ -7,7 +7,8 @@ from ortolan_backends.contract import Backend
 from ortolan_backends.errors import BackendError, InvalidOption
 from ortolan_backends.options import ProviderOptions, parse_options
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository.config import ChainRung, ModelToml
+from ortolan_server.repository.config import ModelToml
+from ortolan_server.repository.tables import ChainRung
 
 __all__ = ["check_chain"]
 

@@ -149,7 +149,8 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
             [
                 (
                     "requires: unknown key; did you mean 'require'? "
-                    "allowed: batching, chain, limits, require, required, trust_inputs, versions"
+                    "allowed: batching, chain, failover, limits, lock, numeric, require, required, trust_inputs, "
+                    "versions, warmup"
                 )
             ],
         ),
@@ -206,7 +207,10 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         # What a later version may have is an error until then: it would be accepted and not done.
         (
             "[cluster]\nmax_size = 8",
-            ["cluster: unknown key; allowed: batching, chain, limits, require, required, trust_inputs, versions"],
+            [
+                "cluster: unknown key; allowed: batching, chain, failover, limits, lock, numeric, require, required, "
+                "trust_inputs, versions, warmup"
+            ],
         ),
         ("[batching]\nmax_size = 0", ["batching.max_size: must be greater than or equal to 1, not 0"]),
         ("[batching]\nmax_delay_ms = -1", ["batching.max_delay_ms: must be greater than or equal to 0, not -1"]),
@@ -283,11 +287,15 @@ def test_json_schema_describes_the_file() -> None:
     assert set(schema["properties"]) == {
         "batching",
         "chain",
+        "failover",
         "limits",
+        "lock",
+        "numeric",
         "require",
         "required",
         "trust_inputs",
         "versions",
+        "warmup",
     }
     tables = schema["$defs"]
     text, several = tables["Require"]["properties"]["provider"]["anyOf"]
