@@ -14,6 +14,9 @@ import pytest
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.wheel import installed_wheels
 from tests.certificates import Chains, make_chains
+from tests.faulty_provider.building import install_faulty
+from tests.faulty_provider.commands import Commands
+from tests.faulty_provider.faulty import Faulty
 
 REQUIRE_TOOLCHAINS = "ORTOLAN_REQUIRE_TOOLCHAINS"
 
@@ -57,6 +60,22 @@ def runtime_log() -> Iterator[RuntimeLog]:
     log.start()
     yield log
     log.stop()
+
+
+@pytest.fixture(scope="session")
+def faulty_packages(toolchain: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the backend `faulty` is installed, with its library."""
+    return install_faulty(toolchain("cc"), tmp_path_factory.mktemp("faulty"))
+
+
+@pytest.fixture
+def faulty(faulty_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faulty:
+    """A provider that fails when it is told to: tests/faulty_provider/commands.py says how."""
+    commands = Commands(tmp_path / "faulty_commands")
+    monkeypatch.syspath_prepend(faulty_packages)
+    monkeypatch.setenv("ORTOLAN_FAULTY_COMMANDS", str(commands.file))
+    paths = os.pathsep.join(filter(None, [str(faulty_packages), os.environ.get("PYTHONPATH")]))
+    return Faulty(commands, {**os.environ, "PYTHONPATH": paths})
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
