@@ -73,7 +73,6 @@ class App:
         regions = _regions(settings)
         metadata = MetadataService(
             self.manager,
-            registry,
             version=ours,
             ready_when_empty=settings.ready_when_empty,
             shared_memory=settings.shared_memory,
@@ -96,7 +95,6 @@ class App:
         )
         self._metrics = Metrics(
             self.manager,
-            registry,
             settings,
             facts,
             inference.rejections,

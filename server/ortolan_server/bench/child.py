@@ -105,7 +105,7 @@ class _Worker:
             verdict="KEPT" if report.verdict.state == "KEPT" else "DEGRADED",
             verdict_reasons=report.verdict.reasons or report.verdict.warnings,
             provider=report.provider,
-            assignment=_assignment(report, registry),
+            assignment=_assignment(report),
             hardware=hardware_of(devices),
             device=", ".join(device.name for device in devices),
             threads=report.session.threads,
@@ -138,8 +138,8 @@ def _refused(report: ChainReport, registry: Registry) -> Refused:
     return Refused(reason=top.reason or report.verdict.sentence, mend=mend, verdict_reasons=reasons)
 
 
-def _assignment(report: ChainReport, registry: Registry) -> RowAssignment:
-    message = report_message(report, registry, omit_nodes=True)
+def _assignment(report: ChainReport) -> RowAssignment:
+    message = report_message(report, omit_nodes=True)
     serving = next((share for share in message.shares if share.provider == report.provider), None)
     return RowAssignment(
         nodes={share.provider: share.nodes for share in message.shares},

@@ -23,7 +23,7 @@ from ortolan_server.bench.messages import (
 )
 from ortolan_server.bench.process import ChildProcess, ProcessEnded
 from ortolan_server.bench.report import BatchFigures, Difference, Row, RowState
-from ortolan_server.chains.ladder import Chain
+from ortolan_server.chains.chain import Chain
 from ortolan_server.repository import ModelToml
 from ortolan_server.tensors import TensorSpec
 

@@ -8,7 +8,7 @@ from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_server.bench.inputs import Arrays, declared_signature, make_inputs
 from ortolan_server.bench.job import DEFAULT_BATCH_SIZES, BenchJob
 from ortolan_server.bench.rule import REFERENCE
-from ortolan_server.chains.ladder import Chain
+from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import ChainRung, ModelToml, wanted_versions

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from ortolan_backends.runtime.assignment import Assignment
+from ortolan_server.chains.drift import Drift
 
 __all__ = ["CPU", "Contract", "Verdict", "VerdictState", "judge"]
 
@@ -56,6 +57,8 @@ class Contract:
     forbid_on_cpu: frozenset[str] = frozenset()
     """Operator types."""
     otherwise: Literal["fail", "degrade"] = "fail"
+    on_drift: Literal["refuse", "degrade", "warn"] = "refuse"
+    """What becomes of a session that runs nodes further down than the model's assignment.lock says."""
     implied: bool = False
     """No [require] was written: rung 1 or nothing."""
 
@@ -67,6 +70,8 @@ class Verdict:
     state: VerdictState
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    stage: Literal["contract", "lock"] = "contract"
+    """Of one that is not KEPT: which of the two decided it."""
 
     @property
     def sentence(self) -> str:
@@ -74,12 +79,27 @@ class Verdict:
         return "; ".join(self.reasons or self.warnings)
 
 
-def judge(assignment: Assignment, contract: Contract, provider: str) -> Verdict:
-    """Holds the assignment of a session against the contract.
+def judge(assignment: Assignment, contract: Contract, provider: str, drift: Drift | None = None) -> Verdict:
+    """Holds the assignment of a session against the contract, and its drift against what the lock allows.
 
-    `provider` is the serving rung's, by short name. The state is KEPT or BROKEN: whether a broken
-    contract serves all the same is decided once all rungs were tried.
+    `provider` is the serving rung's, by short name; `drift` is from the model's assignment.lock, None without one.
+    DEGRADED may serve, but a rung that is KEPT goes before it; BROKEN must not, whatever the other rungs are.
     """
+    breaches = _breaches(assignment, contract, provider)
+    moved = (drift.sentence("assignment.lock says"),) if drift and drift.moved_down else ()
+    reasons = breaches if contract.on_drift == "warn" else (*breaches, *moved)
+    if breaches and contract.otherwise == "fail":
+        return Verdict(VerdictState.BROKEN, reasons)
+    if moved and contract.on_drift == "refuse":
+        return Verdict(VerdictState.BROKEN, reasons, stage="lock")
+    warnings = (*(moved if contract.on_drift == "warn" else ()), *_stale(drift))
+    if reasons:
+        return Verdict(VerdictState.DEGRADED, reasons, warnings, "contract" if breaches else "lock")
+    return Verdict(VerdictState.KEPT, warnings=(*_heavy_elsewhere(assignment, contract), *warnings))
+
+
+def _breaches(assignment: Assignment, contract: Contract, provider: str) -> tuple[str, ...]:
+    """What of the contract is not kept, each as a reason."""
     reasons = []
     wanted = ", ".join(contract.providers)
     share = assignment.node_share(contract.providers.values())
@@ -94,12 +114,16 @@ def judge(assignment: Assignment, contract: Contract, provider: str) -> Verdict:
     )
     if on_cpu:
         reasons.append(f"on the CPU, where the contract forbids them: {_counts(on_cpu)}")
-    if reasons:
-        return Verdict(VerdictState.BROKEN, tuple(reasons))
-    return Verdict(VerdictState.KEPT, warnings=_warnings(assignment, contract))
+    return tuple(reasons)
 
 
-def _warnings(assignment: Assignment, contract: Contract) -> tuple[str, ...]:
+def _stale(drift: Drift | None) -> tuple[str, ...]:
+    if drift is None or not drift.of_another_model:
+        return ()
+    return ("assignment.lock is of another model: under half of the nodes have their names in it",)
+
+
+def _heavy_elsewhere(assignment: Assignment, contract: Contract) -> tuple[str, ...]:
     """Heavy operators that a contract without [require] let pass."""
     if not contract.implied:
         return ()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ortolan_backends.contract import Availability, Probe
@@ -11,33 +11,16 @@ from ortolan_backends.runtime.assignment import Assignment, read_assignment
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung, Session, open_session
-from ortolan_server.chains.contract import Contract, Verdict, VerdictState, judge
+from ortolan_server.chains.chain import Chain, ProviderNames, Rung
+from ortolan_server.chains.contract import Verdict, VerdictState
+from ortolan_server.chains.drift import Drift
 
-__all__ = ["Attempt", "AttemptOutcome", "Chain", "ChainReport", "Climb", "Rung"]
+__all__ = ["Attempt", "AttemptOutcome", "ChainReport", "Climb"]
 
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One entry of a chain."""
-
-    name: str
-    """The provider's short name."""
-    declared: dict[str, str]
-    """Its options as written, as text."""
-    opening: OpenRung
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """What a model's owner asked for."""
-
-    rungs: tuple[Rung, ...]
-    contract: Contract
-    threads: int = 0
-    """That work on one operator, where the options of no rung say it; 0: as many as ONNX Runtime takes."""
-
-    def __str__(self) -> str:
-        return ", ".join(rung.name for rung in self.rungs)
+_LOCK_HINT = (
+    "if the nodes are to run there: ortolan lock makes a new assignment.lock; to serve all the same, and say "
+    'DEGRADED: drift = "degrade" under [lock] in its model.toml'
+)
 
 
 class AttemptOutcome(StrEnum):
@@ -55,7 +38,7 @@ class Attempt:
     provider: str
     outcome: AttemptOutcome
     stage: str = ""
-    """Where a refused attempt ended: `probe`, `attach`, `open`, `read` or `contract`."""
+    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract` or `lock`."""
     reason: str = ""
     seconds: float = 0.0
     log: tuple[str, ...] = ()
@@ -73,6 +56,13 @@ class ChainReport:
     assignment: Assignment | None = None
     rung: int = 0
     """The serving rung; 0: none."""
+    drift: Drift | None = None
+    """Of the serving rung, else of the highest that was opened, from the model's assignment.lock; None without one."""
+
+    @property
+    def provider_names(self) -> ProviderNames:
+        """How the providers of the session are called."""
+        return self.chain.provider_names(self.rung)
 
     @property
     def provider(self) -> str:
@@ -86,6 +76,7 @@ class _Opened:
     session: Session
     assignment: Assignment
     verdict: Verdict
+    drift: Drift | None
 
 
 class Climb:
@@ -96,27 +87,24 @@ class Climb:
         self._probe = probe
         self._log = log
         self._attempts: list[Attempt] = []
+        self._drift: Drift | None = None
 
     def run(self, model: ModelFile) -> ChainReport:
         """Tries the rungs in order. Never raises for what a rung or a model can do: the report says it."""
-        may_degrade = self._chain.contract.otherwise == "degrade"
         fallback: _Opened | None = None
-        opened_at = 0
         try:
             for number in range(1, len(self._chain.rungs) + 1):
                 opened = self._attempt(number, model)
                 if opened and opened.verdict.state is VerdictState.KEPT:
                     return self._report(opened, opened.verdict)
-                if opened:
-                    opened_at = opened_at or number
-                    fallback = (fallback or opened) if may_degrade else None
+                if opened and opened.verdict.state is VerdictState.DEGRADED:
+                    fallback = fallback or opened
                 del opened  # a session that will not serve must not hold the memory that the next rung needs
         except UnservableModel as error:
             return self._broken((error.reason,))
         if fallback:
             return self._report(fallback, self._degraded(fallback))
-        hint = [_hint(opened_at, implied=self._chain.contract.implied)] if opened_at else []
-        return self._broken((*_refusals(self._attempts), *hint))
+        return self._broken((*_refusals(self._attempts), *self._ways_out()))
 
     def _attempt(self, number: int, model: ModelFile) -> _Opened | None:
         """One rung with those below it; None when it has no session to offer."""
@@ -128,16 +116,18 @@ class Climb:
             openings, left_out = self._with_those_below(number)
             session, lines = open_session(model, openings, self._log, threads=self._chain.threads)
             log = (*left_out, *(line.text for line in lines if line.is_problem))
-            opened = self._read(number, rung, session, model)
+            opened = self._read(number, session, model)
         except OpenRefused as error:
             self._note(number, AttemptOutcome.REFUSED, error.stage, error.reason, start, log or error.log)
             if isinstance(error, UnservableModel):
                 raise
             return None
-        if opened.verdict.state is VerdictState.KEPT:
+        self._drift = self._drift or opened.drift
+        verdict = opened.verdict
+        if verdict.state is VerdictState.KEPT:
             self._note(number, AttemptOutcome.OPENED, "", "", start, log)
         else:
-            self._note(number, AttemptOutcome.REFUSED, "contract", "; ".join(opened.verdict.reasons), start, log)
+            self._note(number, AttemptOutcome.REFUSED, verdict.stage, "; ".join(verdict.reasons), start, log)
         return opened
 
     def _with_those_below(self, number: int) -> tuple[list[OpenRung], list[str]]:
@@ -165,14 +155,15 @@ class Climb:
             mend = f" ({found.mend})" if found.mend else ""
             raise OpenRefused(f"{found.reason}{mend}", stage="probe")
 
-    def _read(self, number: int, rung: Rung, session: Session, model: ModelFile) -> _Opened:
+    def _read(self, number: int, session: Session, model: ModelFile) -> _Opened:
         compiling = [other.opening.backend.provider for other in self._chain.rungs if other.opening.backend.compiles]
         assignment = read_assignment(session, model, compiling)
-        provider = rung.opening.backend.provider
+        provider = self._chain.rungs[number - 1].opening.backend.provider
         if assignment.nodes and not assignment.count(provider):
             takers = ", ".join(f"{len(share.nodes)} on {share.provider}" for share in assignment.shares)
             raise OpenRefused(f"ONNX Runtime gave {provider} none of the model's nodes: {takers}", stage="read")
-        return _Opened(number, session, assignment, judge(assignment, self._chain.contract, rung.name))
+        verdict, drift = self._chain.judge(number, assignment), self._chain.drift(number, assignment)
+        return _Opened(number, session, assignment, verdict, drift)
 
     def _note(  # noqa: PLR0913 - the fields of an attempt
         self, number: int, outcome: AttemptOutcome, stage: str, reason: str, start: float, log: tuple[str, ...]
@@ -181,9 +172,9 @@ class Climb:
         self._attempts.append(Attempt(number, provider, outcome, stage, reason, time.monotonic() - start, log))
 
     def _degraded(self, opened: _Opened) -> Verdict:
-        """The verdict of a session that serves although its contract is broken."""
+        """The verdict of a session that serves although its contract is broken, or nodes have moved down."""
         above = _refusals([attempt for attempt in self._attempts if attempt.rung < opened.number])
-        return Verdict(VerdictState.DEGRADED, (*above, *opened.verdict.reasons))
+        return replace(opened.verdict, reasons=(*above, *opened.verdict.reasons))
 
     def _report(self, opened: _Opened, verdict: Verdict) -> ChainReport:
         tried = {attempt.rung for attempt in self._attempts}
@@ -193,10 +184,26 @@ class Climb:
             if number not in tried
         ]
         attempts = [_serving(attempt) if attempt.rung == opened.number else attempt for attempt in self._attempts]
-        return ChainReport(self._chain, (*attempts, *rest), verdict, opened.session, opened.assignment, opened.number)
+        return ChainReport(
+            self._chain,
+            (*attempts, *rest),
+            verdict,
+            opened.session,
+            opened.assignment,
+            rung=opened.number,
+            drift=opened.drift,
+        )
 
     def _broken(self, reasons: tuple[str, ...]) -> ChainReport:
-        return ChainReport(self._chain, tuple(self._attempts), Verdict(VerdictState.BROKEN, reasons))
+        verdict = Verdict(VerdictState.BROKEN, reasons)
+        return ChainReport(self._chain, tuple(self._attempts), verdict, drift=self._drift)
+
+    def _ways_out(self) -> list[str]:
+        """How to serve what was opened and refused all the same."""
+        contract = next((attempt.rung for attempt in self._attempts if attempt.stage == "contract"), 0)
+        lock = any(attempt.stage == "lock" for attempt in self._attempts)
+        hint = [_hint(contract, implied=self._chain.contract.implied)] if contract else []
+        return [*hint, _LOCK_HINT] if lock else hint
 
 
 def _serving(attempt: Attempt) -> Attempt:

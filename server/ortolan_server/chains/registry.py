@@ -10,10 +10,11 @@ from ortolan_backends.contract import Availability, Backend, Probe
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung
+from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract
-from ortolan_server.chains.ladder import Chain, ChainReport, Climb, Rung
+from ortolan_server.chains.ladder import ChainReport, Climb
 from ortolan_server.chains.mixes import refuse_mixes
-from ortolan_server.repository import DEFAULT_NODE_SHARE, ModelToml, Require
+from ortolan_server.repository import DEFAULT_NODE_SHARE, ModelToml
 from ortolan_server.repository.rungs import check_chain
 
 __all__ = ["Registry"]
@@ -63,13 +64,14 @@ class Registry:
             Rung(rung.provider, _as_text(rung.options), OpenRung(backend, options))
             for rung, (backend, options) in zip(config.chain, checked, strict=True)
         )
-        return Chain(rungs, self._contract(config.require, rungs))
+        return Chain(rungs, self._contract(config, rungs), self.short_name)
 
     def open(self, model: ModelFile, chain: Chain) -> ChainReport:
         """Climbs the chain with a model."""
         return Climb(chain, self.probe, self._log).run(model)
 
-    def _contract(self, require: Require | None, rungs: tuple[Rung, ...]) -> Contract:
+    def _contract(self, config: ModelToml, rungs: tuple[Rung, ...]) -> Contract:
+        require = config.require
         providers = {rung.name: rung.opening.backend.provider for rung in rungs}
         if require is None:
             top = rungs[0].name
@@ -77,6 +79,7 @@ class Registry:
                 providers={top: providers[top]},
                 node_share=DEFAULT_NODE_SHARE,
                 otherwise="degrade" if self._allow_degraded else "fail",
+                on_drift=config.lock.drift,
                 implied=True,
             )
         return Contract(
@@ -84,6 +87,7 @@ class Registry:
             node_share=require.node_share,
             forbid_on_cpu=frozenset(require.forbid_on_cpu),
             otherwise=require.otherwise,
+            on_drift=config.lock.drift,
         )
 
 

@@ -59,7 +59,7 @@ def plan(
         composed = registry.compose(config, where)
         with others_on_stderr():
             report = open_model(registry, entry.versions[version], composed, config).report
-        message = report_message(report, registry, omit_nodes=False)
+        message = report_message(report, omit_nodes=False)
         message.model, message.version = entry.name, str(version)
     except (InvalidConfig, BackendError) as error:
         complain(str(error))

@@ -6,8 +6,9 @@ from pathlib import Path
 from ortolan_backends.errors import UnservableModel
 from ortolan_backends.runtime.hazards import find_hazards
 from ortolan_backends.runtime.model import ModelFile, read_model, walk
+from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
-from ortolan_server.chains.ladder import Chain, ChainReport
+from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis

@@ -10,8 +10,9 @@ from pathlib import Path
 import structlog
 
 from ortolan_backends.errors import DeviceFailure
+from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
-from ortolan_server.chains.ladder import Chain, ChainReport
+from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from ortolan.inference import inference_pb2 as pb
 from ortolan.inference import model_config_pb2 as config_pb
-from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import ModelNotReady
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.version import ModelVersion
@@ -34,14 +33,12 @@ class MetadataService:
     def __init__(
         self,
         manager: ModelManager,
-        registry: Registry,
         *,
         version: str,
         ready_when_empty: bool,
         shared_memory: bool = False,
     ) -> None:
         self._manager = manager
-        self._registry = registry
         self._version = version
         self._ready_when_empty = ready_when_empty
         self._extensions = (*EXTENSIONS, SHARED_MEMORY) if shared_memory else EXTENSIONS
@@ -81,7 +78,7 @@ class MetadataService:
             platform=PLATFORM,
             inputs=_tensors(signature.inputs),
             outputs=_tensors(signature.outputs),
-            properties=dict(properties(version, self._registry)),
+            properties=dict(properties(version)),
         )
 
     def model_config(self, request: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
@@ -115,8 +112,7 @@ class MetadataService:
                 ],
                 default_model_filename=version.path.name,
                 parameters={
-                    key: config_pb.ModelParameter(string_value=value)
-                    for key, value in properties(version, self._registry).items()
+                    key: config_pb.ModelParameter(string_value=value) for key, value in properties(version).items()
                 },
                 model_transaction_policy=config_pb.ModelTransactionPolicy(decoupled=False),
             )

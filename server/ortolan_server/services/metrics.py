@@ -16,7 +16,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.services.reflection import HostFacts
@@ -46,7 +45,6 @@ class Metrics(Collector):
     def __init__(  # noqa: PLR0913 - all that it tells of
         self,
         manager: ModelManager,
-        registry: Registry,
         settings: Settings,
         facts: HostFacts,
         rejections: Rejections,
@@ -57,7 +55,6 @@ class Metrics(Collector):
     ) -> None:
         """`serving`: what the health service says of the whole server."""
         self._manager = manager
-        self._registry = registry
         self._settings = settings
         self._facts = facts
         self._rejections = rejections
@@ -147,7 +144,7 @@ class Metrics(Collector):
             kept.add_metric(labels, now is State.READY)
             report = version.report if now.serves else None
             rung.add_metric((*labels, report.provider if report else ""), report.rung if report else 0)
-            for provider, ratio in node_shares(version, self._registry).items():
+            for provider, ratio in node_shares(version).items():
                 share.add_metric((*labels, provider), ratio)
             load.add_metric(labels, version.load_s)
         yield from (serving, state, kept, rung, share, load)

@@ -95,7 +95,7 @@ class ReflectionService:
 
     def get_assignment(self, request: pb.GetAssignmentRequest) -> pb.GetAssignmentResponse:
         version = self._manager.known(request.model, request.version)
-        message = assignment_message(version, self._registry, omit_nodes=request.omit_nodes)
+        message = assignment_message(version, omit_nodes=request.omit_nodes)
         return pb.GetAssignmentResponse(assignment=message)
 
     def watch_assignments(
@@ -111,7 +111,7 @@ class ReflectionService:
         def changed(version: ModelVersion) -> None:
             if wanted in ("", version.model):
                 with in_turn:  # so that what is sent last is what was read last
-                    send(pb.WatchAssignmentsResponse(assignment=assignment_summary(version, self._registry)))
+                    send(pb.WatchAssignmentsResponse(assignment=assignment_summary(version)))
 
         if wanted:
             self._manager.model(wanted)  # raises ModelNotFound
@@ -138,18 +138,14 @@ class ReflectionService:
         except InvalidConfig as error:
             raise InvalidRequest(str(error)) from error
         report = open_model(self._registry, path, chain, config).report
-        message = report_message(report, self._registry, omit_nodes=request.omit_nodes)
+        message = report_message(report, omit_nodes=request.omit_nodes)
         message.model, message.version = request.model, str(number)
         return pb.PlanAssignmentResponse(assignment=message)
 
     def _summaries(self, model: str) -> list[pb.AssignmentSummary]:
         if model:
             self._manager.model(model)  # raises ModelNotFound
-        summaries = [
-            assignment_summary(version, self._registry)
-            for version in self._manager.versions
-            if model in ("", version.model)
-        ]
+        summaries = [assignment_summary(version) for version in self._manager.versions if model in ("", version.model)]
         summaries += [
             pb.AssignmentSummary(model=other.entry.name, state="FAILED", reason=other.entry.error)
             for other in self._manager.models

@@ -6,9 +6,9 @@ from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_backends.contract import Availability, Backend, Check, Outcome, Probe
 from ortolan_backends.options import describe
 from ortolan_backends.runtime.assignment import Assignment, ProviderShare
+from ortolan_server.chains.chain import Chain, ProviderNames
 from ortolan_server.chains.contract import Contract
-from ortolan_server.chains.ladder import Attempt, Chain, ChainReport
-from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.ladder import Attempt, ChainReport
 from ortolan_server.lifecycle.version import ModelVersion
 
 __all__ = [
@@ -66,11 +66,11 @@ def _check(check: Check) -> pb.Check:
     return pb.Check(looked_at=check.looked_at, outcome=_OUTCOMES[check.outcome], finding=check.finding, mend=check.mend)
 
 
-def assignment_message(version: ModelVersion, registry: Registry, *, omit_nodes: bool) -> pb.Assignment:
+def assignment_message(version: ModelVersion, *, omit_nodes: bool) -> pb.Assignment:
     """All that is known of a version of this server."""
     message = pb.Assignment()
     if version.report is not None:
-        message = report_message(version.report, registry, omit_nodes=omit_nodes)
+        message = report_message(version.report, omit_nodes=omit_nodes)
     elif version.chain is not None:
         message = pb.Assignment(chain=_rungs(version.chain), contract=_contract(version.chain.contract))
     elif version.reason:
@@ -88,7 +88,7 @@ def assignment_message(version: ModelVersion, registry: Registry, *, omit_nodes:
     return message
 
 
-def report_message(report: ChainReport, registry: Registry, *, omit_nodes: bool) -> pb.Assignment:
+def report_message(report: ChainReport, *, omit_nodes: bool) -> pb.Assignment:
     """What a climb found out, of a model that need not be served."""
     message = pb.Assignment(
         chain=_rungs(report.chain),
@@ -99,11 +99,11 @@ def report_message(report: ChainReport, registry: Registry, *, omit_nodes: bool)
         verdict=_verdict(report),
     )
     if report.assignment is not None:
-        _add_assignment(message, report.assignment, _ShortNames(report, registry), omit_nodes=omit_nodes)
+        _add_assignment(message, report.assignment, report.provider_names, omit_nodes=omit_nodes)
     return message
 
 
-def assignment_summary(version: ModelVersion, registry: Registry) -> pb.AssignmentSummary:
+def assignment_summary(version: ModelVersion) -> pb.AssignmentSummary:
     """One line: where it was to run, where it runs, and why not."""
     message = pb.AssignmentSummary(
         model=version.model,
@@ -124,23 +124,23 @@ def assignment_summary(version: ModelVersion, registry: Registry) -> pb.Assignme
     message.serving_provider = report.provider
     message.serving_rung = report.rung
     if report.assignment is not None and report.rung:
-        message.nodes.update(_nodes_by_provider(report.assignment, _ShortNames(report, registry)))
+        message.nodes.update(_nodes_by_provider(report.assignment, report.provider_names))
         message.node_share = round(_serving_share(report, report.assignment), 6)
     return message
 
 
-def node_shares(version: ModelVersion, registry: Registry) -> Mapping[str, float]:
+def node_shares(version: ModelVersion) -> Mapping[str, float]:
     """The share of the model's nodes on each provider, by short name. Empty for a version that does not serve."""
     report = version.report
     if report is None or report.assignment is None or not version.serves:
         return {}
-    names = _ShortNames(report, registry)
+    names = report.provider_names
     return {names[share.provider]: share.node_share for share in report.assignment.shares}
 
 
-def properties(version: ModelVersion, registry: Registry) -> Mapping[str, str]:
+def properties(version: ModelVersion) -> Mapping[str, str]:
     """The short form, for clients that know only ModelMetadata."""
-    summary = assignment_summary(version, registry)
+    summary = assignment_summary(version)
     short = {
         "ortolan.state": summary.state,
         "ortolan.verdict": pb.Verdict.State.Name(summary.verdict),
@@ -154,19 +154,7 @@ def properties(version: ModelVersion, registry: Registry) -> Mapping[str, str]:
     return {key: value for key, value in short.items() if value}
 
 
-class _ShortNames:
-    """Our names of providers. Two backends may attach the same one: then the chain's counts, the upper rung's first."""
-
-    def __init__(self, report: ChainReport, registry: Registry) -> None:
-        rungs = report.chain.rungs[max(0, report.rung - 1) :]
-        self._of_chain = {rung.opening.backend.provider: rung.name for rung in reversed(rungs)}
-        self._registry = registry
-
-    def __getitem__(self, provider: str) -> str:
-        return self._of_chain.get(provider) or self._registry.short_name(provider)
-
-
-def _add_assignment(message: pb.Assignment, assignment: Assignment, names: _ShortNames, *, omit_nodes: bool) -> None:
+def _add_assignment(message: pb.Assignment, assignment: Assignment, names: ProviderNames, *, omit_nodes: bool) -> None:
     message.session_providers.extend(assignment.session_providers)
     message.shares.extend(_share(share, names, omit_nodes=omit_nodes) for share in assignment.shares)
     message.crossings = -1 if assignment.crossings is None else assignment.crossings
@@ -178,7 +166,7 @@ def _add_assignment(message: pb.Assignment, assignment: Assignment, names: _Shor
     message.complete = assignment.complete
 
 
-def _share(share: ProviderShare, names: _ShortNames, *, omit_nodes: bool) -> pb.ProviderShare:
+def _share(share: ProviderShare, names: ProviderNames, *, omit_nodes: bool) -> pb.ProviderShare:
     message = pb.ProviderShare(
         provider=names[share.provider],
         nodes=len(share.nodes),
@@ -196,7 +184,7 @@ def _share(share: ProviderShare, names: _ShortNames, *, omit_nodes: bool) -> pb.
     return message
 
 
-def _nodes_by_provider(assignment: Assignment, names: _ShortNames) -> dict[str, int]:
+def _nodes_by_provider(assignment: Assignment, names: ProviderNames) -> dict[str, int]:
     return {names[share.provider]: len(share.nodes) for share in assignment.shares}
 
 

@@ -1,6 +1,7 @@
 """The judgement, on assignments written by hand."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from ortolan_backends.runtime.assignment import AssignedNode, Assignment, ProviderShare
 from ortolan_server.chains.contract import CPU, Contract, Verdict, VerdictState, judge
+from ortolan_server.chains.drift import Drift, MovedNode
 
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
@@ -138,3 +140,60 @@ def test_a_contract_that_wants_less_is_kept_wherever_a_stricter_one_is(
         assert "Conv" not in cpu
     else:
         assert strict.reasons
+
+
+MOVED = Drift(moved_down=(MovedNode("conv", "Conv", "tensorrt", "cuda"),))
+TOLD = "1 node runs further down than assignment.lock says: conv (Conv) tensorrt → cuda"
+
+
+def on_drift(
+    policy: Literal["refuse", "degrade", "warn"], otherwise: Literal["fail", "degrade"], *, kept: bool, drift: Drift
+) -> Verdict:
+    """The verdict on one Conv on CUDA, which the contract allows if `kept`."""
+    wanted = {"cuda": CUDA} if kept else {"tensorrt": TENSORRT}
+    terms = Contract(wanted, 0.5, otherwise=otherwise, on_drift=policy)
+    return judge(assignment(cuda=["Conv"]), terms, "cuda", drift)
+
+
+@pytest.mark.parametrize("otherwise", ["fail", "degrade"])
+def test_nodes_that_moved_down_are_refused_whatever_the_contract_says(otherwise: Literal["fail", "degrade"]) -> None:
+    verdict = on_drift("refuse", otherwise, kept=True, drift=MOVED)
+    assert verdict == Verdict(VerdictState.BROKEN, (TOLD,), stage="lock")
+
+
+def test_a_contract_that_may_be_broken_does_not_excuse_drift() -> None:
+    verdict = on_drift("refuse", "degrade", kept=False, drift=MOVED)
+    assert (verdict.state, verdict.stage) == (VerdictState.BROKEN, "lock")
+    assert verdict.reasons == ("it would run on cuda, and the contract wants tensorrt", TOLD)
+
+
+def test_a_broken_contract_comes_first() -> None:
+    for policy in ("refuse", "degrade", "warn"):
+        verdict = on_drift(policy, "fail", kept=False, drift=MOVED)
+        assert (verdict.state, verdict.stage) == (VerdictState.BROKEN, "contract")
+
+
+def test_drift_may_degrade_what_keeps_the_contract() -> None:
+    assert on_drift("degrade", "fail", kept=True, drift=MOVED) == Verdict(VerdictState.DEGRADED, (TOLD,), stage="lock")
+    both = on_drift("degrade", "degrade", kept=False, drift=MOVED)
+    assert (both.state, both.stage) == (VerdictState.DEGRADED, "contract")
+    assert both.reasons[1:] == (TOLD,)
+
+
+def test_drift_may_be_a_warning_only() -> None:
+    assert on_drift("warn", "fail", kept=True, drift=MOVED) == Verdict(VerdictState.KEPT, warnings=(TOLD,))
+    broken = on_drift("warn", "degrade", kept=False, drift=MOVED)
+    assert broken.state is VerdictState.DEGRADED
+    assert broken.warnings == (TOLD,)
+
+
+def test_without_drift_the_lock_has_no_say() -> None:
+    up = Drift(moved_up=MOVED.moved_down, added=("a",), removed=("b",), differences=("versions",))
+    assert on_drift("refuse", "fail", kept=True, drift=up) == Verdict(VerdictState.KEPT)
+    assert on_drift("refuse", "degrade", kept=False, drift=up).state is VerdictState.DEGRADED
+
+
+def test_a_lock_of_another_model_is_warned_about() -> None:
+    verdict = on_drift("refuse", "fail", kept=True, drift=Drift(of_another_model=True))
+    assert verdict.state is VerdictState.KEPT
+    assert verdict.warnings == ("assignment.lock is of another model: under half of the nodes have their names in it",)

@@ -1,5 +1,6 @@
 """The climb, with real sessions: what each rung's end leaves behind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -9,11 +10,13 @@ from onnx import helper
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_server.chains.contract import VerdictState
+from ortolan_server.chains.drift import Drift, MovedNode
 from ortolan_server.chains.ladder import AttemptOutcome, ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.repository import parse_model_toml
 from tests import models
 from tests.server.chains.fakes import CPU, LIBRARY_LINE, NOWHERE, catalog
+from tests.server.chains.placements import place
 
 OPENED, REFUSED, NOT_NEEDED = AttemptOutcome.OPENED, AttemptOutcome.REFUSED, AttemptOutcome.NOT_NEEDED
 
@@ -183,3 +186,57 @@ def test_a_session_that_will_not_serve_is_let_go_before_the_next(
     report = climb(registry, add_one, "first", "counting", provider="counting", otherwise=otherwise)
     assert report.attempts[0].stage == "contract"
     assert report.attempts[1].log == (f"{open_sessions} sessions are open",)
+
+
+def climb_locked(
+    registry: Registry, model: ModelFile, *providers: str, drift: str, locked: str = "first"
+) -> ChainReport:
+    """On a chain of them whose lock says that `add` runs on `locked`."""
+    document = {
+        "chain": [{"provider": name} for name in providers],
+        "lock": {"drift": drift},
+        "require": {"provider": list(providers)},
+    }
+    chain = registry.compose(parse_model_toml(document, "test"), "test")
+    before = place(f"add Add {locked}", chain=providers, rung=providers.index(locked) + 1)
+    return registry.open(model, replace(chain, locked=before))
+
+
+def test_a_rung_that_has_not_drifted_serves(registry: Registry, add_one: ModelFile) -> None:
+    report = climb_locked(registry, add_one, "first", "second", drift="refuse")
+    assert (report.rung, report.verdict.state, report.drift) == (1, VerdictState.KEPT, Drift())
+
+
+def test_a_rung_above_the_locked_one_serves(registry: Registry, add_one: ModelFile) -> None:
+    report = climb_locked(registry, add_one, "first", "second", drift="refuse", locked="second")
+    assert report.rung == 1
+    assert report.drift == Drift(moved_up=(MovedNode("add", "Add", "second", "first"),))
+
+
+def test_drift_refuses_a_rung_with_the_nodes_by_name_and_the_ways_out(registry: Registry, add_one: ModelFile) -> None:
+    report = climb_locked(registry, add_one, "absent", "second", drift="refuse", locked="absent")
+    assert outcomes(report) == [(REFUSED, "probe"), (REFUSED, "lock")]
+    assert report.attempts[1].reason == (
+        "1 node runs further down than assignment.lock says: add (Add) absent → second"
+    )
+    assert (report.session, report.verdict.state) == (None, VerdictState.BROKEN)
+    assert report.drift == Drift(moved_down=(MovedNode("add", "Add", "absent", "second"),))
+    hint = report.verdict.reasons[-1]
+    assert "ortolan lock" in hint
+    assert 'drift = "degrade" under [lock]' in hint
+    assert "otherwise" not in hint
+
+
+def test_drift_can_degrade_a_rung(registry: Registry, add_one: ModelFile) -> None:
+    report = climb_locked(registry, add_one, "absent", "second", drift="degrade", locked="absent")
+    assert outcomes(report) == [(REFUSED, "probe"), (OPENED, "")]
+    assert report.verdict.state is VerdictState.DEGRADED
+    above, moved = report.verdict.reasons
+    assert above.startswith("rung 1 (absent) refused at probe")
+    assert moved.startswith("1 node runs further down")
+
+
+def test_drift_can_be_warned_about(registry: Registry, add_one: ModelFile) -> None:
+    report = climb_locked(registry, add_one, "absent", "second", drift="warn", locked="absent")
+    assert (report.rung, report.verdict.state) == (2, VerdictState.KEPT)
+    assert report.verdict.warnings[0].startswith("1 node runs further down")

@@ -7,7 +7,6 @@ from onnx import TensorProto, helper
 
 from ortolan.inference import inference_pb2 as pb
 from ortolan.inference import model_config_pb2 as config_pb
-from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidRequest, ModelNotFound, ModelNotReady
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.services.metadata import MetadataService
@@ -17,12 +16,12 @@ from tests.server.conftest import Manage
 DEGRADED = '[require]\nforbid_on_cpu = ["Add"]\notherwise = "degrade"\n'
 
 
-def service(manager: ModelManager, registry: Registry, *, ready_when_empty: bool = False) -> MetadataService:
-    return MetadataService(manager, registry, version="1.2.3", ready_when_empty=ready_when_empty)
+def service(manager: ModelManager, *, ready_when_empty: bool = False) -> MetadataService:
+    return MetadataService(manager, version="1.2.3", ready_when_empty=ready_when_empty)
 
 
 @pytest.fixture
-def metadata(manage: Manage, registry: Registry, tmp_path: Path) -> MetadataService:
+def metadata(manage: Manage, tmp_path: Path) -> MetadataService:
     models.save(models.add_one(), tmp_path / "add_one", toml="[limits]\nconcurrency = 3\n")
     models.save(models.add_one(), tmp_path / "degraded", toml=DEGRADED)
     models.save(models.add_one(), tmp_path / "broken", toml='[[chain]]\nprovider = "absent"\n')
@@ -44,7 +43,7 @@ def metadata(manage: Manage, registry: Registry, tmp_path: Path) -> MetadataServ
         ],
     )
     models.save(kinds, tmp_path / "kinds")
-    return service(manage(tmp_path), registry)
+    return service(manage(tmp_path))
 
 
 def test_the_server(metadata: MetadataService) -> None:
@@ -54,19 +53,17 @@ def test_the_server(metadata: MetadataService) -> None:
     assert metadata.server_live(pb.ServerLiveRequest()).live
 
 
-def test_ready_when_every_required_model_serves(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_ready_when_every_required_model_serves(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "good" / "m")
     models.save(models.add_one(), tmp_path / "bad" / "m", toml='[[chain]]\nprovider = "absent"\n')
     for folder, ready in (("good", True), ("bad", False)):
-        answer = service(manage(tmp_path / folder), registry).server_ready(pb.ServerReadyRequest())
+        answer = service(manage(tmp_path / folder)).server_ready(pb.ServerReadyRequest())
         assert answer.ready is ready
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_an_empty_server_is_what_the_settings_say(
-    manage: Manage, registry: Registry, tmp_path: Path, *, ready: bool
-) -> None:
-    metadata = service(manage(tmp_path), registry, ready_when_empty=ready)
+def test_an_empty_server_is_what_the_settings_say(manage: Manage, tmp_path: Path, *, ready: bool) -> None:
+    metadata = service(manage(tmp_path), ready_when_empty=ready)
     assert metadata.server_ready(pb.ServerReadyRequest()).ready is ready
 
 
@@ -86,11 +83,9 @@ def test_which_models_are_ready(metadata: MetadataService) -> None:
         ready("add_one", "newest")
 
 
-def test_a_model_with_an_unusable_file_is_known_and_not_ready(
-    manage: Manage, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_model_with_an_unusable_file_is_known_and_not_ready(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m", toml="colour = 1\n")
-    metadata = service(manage(tmp_path), registry)
+    metadata = service(manage(tmp_path))
     assert not metadata.model_ready(pb.ModelReadyRequest(name="m")).ready
     with pytest.raises(ModelNotReady, match="colour"):
         metadata.model_metadata(pb.ModelMetadataRequest(name="m"))
@@ -164,19 +159,17 @@ def test_texts_are_strings_in_the_configuration(metadata: MetadataService) -> No
         ("specific = [1]", config_pb.ModelVersionPolicy(specific=config_pb.ModelVersionPolicy.Specific(versions=[1]))),
     ],
 )
-def test_version_policies(
-    manage: Manage, registry: Registry, tmp_path: Path, policy: str, shown: config_pb.ModelVersionPolicy
-) -> None:
+def test_version_policies(manage: Manage, tmp_path: Path, policy: str, shown: config_pb.ModelVersionPolicy) -> None:
     models.save(models.add_one(), tmp_path / "m", toml=f"[versions]\n{policy}\n")
-    config = service(manage(tmp_path), registry).model_config(pb.ModelConfigRequest(name="m")).config
+    config = service(manage(tmp_path)).model_config(pb.ModelConfigRequest(name="m")).config
     assert config.version_policy == shown
 
 
-def test_a_model_that_batches_shows_it_as_triton_does(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_a_model_that_batches_shows_it_as_triton_does(manage: Manage, tmp_path: Path) -> None:
     toml = "[batching]\nmax_size = 16\nmax_delay_ms = 1.5\npreferred_sizes = [4, 8]\n"
     models.save(models.add_one(), tmp_path / "m", toml=toml)
     models.save(models.add_one(), tmp_path / "alone")
-    metadata = service(manage(tmp_path), registry)
+    metadata = service(manage(tmp_path))
     config = metadata.model_config(pb.ModelConfigRequest(name="m")).config
     assert config.max_batch_size == 16
     assert list(config.dynamic_batching.preferred_batch_size) == [4, 8]

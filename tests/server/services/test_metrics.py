@@ -10,7 +10,6 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.statistics import Stages
 from ortolan_server.errors import InferenceFailed, InternalError, ModelNotFound, Overloaded
 from ortolan_server.lifecycle.manager import ModelManager
@@ -35,11 +34,10 @@ Labels = frozenset[tuple[str, str]]
 class Scrape:
     """Every sample by name and labels, as Prometheus would read them."""
 
-    def __init__(self, manager: ModelManager, registry: Registry, rejections: Rejections | None = None) -> None:
+    def __init__(self, manager: ModelManager, rejections: Rejections | None = None) -> None:
         facts = HostFacts("1.2.3", "9.9", "onnxruntime", "host", datetime.now(UTC) - timedelta(minutes=1), "fast")
         metrics = Metrics(
             manager,
-            registry,
             Settings(max_in_flight=5),
             facts,
             rejections or Rejections(),
@@ -61,8 +59,8 @@ class Scrape:
         return [dict(labels) for found, labels in self.samples if found == name]
 
 
-def test_of_the_server(manage: Manage, registry: Registry, tmp_path: Path) -> None:
-    scrape = Scrape(manage(tmp_path), registry)
+def test_of_the_server(manage: Manage, tmp_path: Path) -> None:
+    scrape = Scrape(manage(tmp_path))
     (build,) = scrape.named("ortolan_build_info")
     assert build.pop("grpcio")
     assert build == {"version": "1.2.3", "onnxruntime": "9.9", "onnxruntime_package": "onnxruntime", "lane": "fast"}
@@ -74,11 +72,11 @@ def test_of_the_server(manage: Manage, registry: Registry, tmp_path: Path) -> No
     assert scrape("process_resident_memory_bytes") > 0
 
 
-def test_of_versions_in_their_states(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_of_versions_in_their_states(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "kept")
     models.save(models.add_one(), tmp_path / "degraded", toml=DEGRADED)
     models.save(models.add_one(), tmp_path / "broken", toml=BROKEN)
-    scrape = Scrape(manage(tmp_path), registry)
+    scrape = Scrape(manage(tmp_path))
     for model, state, serves, required in (
         ("kept", State.READY, 1.0, "true"),
         ("degraded", State.DEGRADED, 1.0, "true"),
@@ -98,7 +96,7 @@ def test_of_versions_in_their_states(manage: Manage, registry: Registry, tmp_pat
     assert {labels["model"] for labels in scrape.named("ortolan_runs_total")} == {"degraded", "kept"}
 
 
-def test_of_what_was_inferred(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_of_what_was_inferred(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m", toml=LIMITS)
     manager = manage(tmp_path)
     version = manager.find("m", "")
@@ -113,7 +111,7 @@ def test_of_what_was_inferred(manage: Manage, registry: Registry, tmp_path: Path
     statistics.record_send(0.0625)
     for error in (Overloaded(), InternalError(), InferenceFailed()):
         statistics.record_failure(error, total_s=1.0)
-    scrape = Scrape(manager, registry)
+    scrape = Scrape(manager)
     of = {"model": "m", "version": "1", "provider": "cpu", "rung": "1"}
     codes = {
         code: scrape("ortolan_requests_total", code=code, **of) for code in ("OK", "RESOURCE_EXHAUSTED", "INTERNAL")
@@ -142,7 +140,7 @@ def test_of_what_was_inferred(manage: Manage, registry: Registry, tmp_path: Path
 
 
 def test_a_version_whose_device_failed_keeps_its_counts(
-    manage: Manage, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manage: Manage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.save(models.add_one(), tmp_path / "m")
     manager = manage(tmp_path)
@@ -151,7 +149,7 @@ def test_a_version_whose_device_failed_keeps_its_counts(
     break_device(monkeypatch)
     with pytest.raises(Exception, match="device"):
         add_one(version, 1.0)
-    scrape = Scrape(manager, registry)
+    scrape = Scrape(manager)
     of = {"model": "m", "version": "1"}
     assert scrape("ortolan_requests_total", code="OK", provider="cpu", rung="1", **of) == 0.0
     assert scrape("ortolan_runs_total", provider="cpu", rung="1", **of) == 1.0
@@ -159,23 +157,23 @@ def test_a_version_whose_device_failed_keeps_its_counts(
     assert scrape("ortolan_serving_rung", provider="", **of) == 0.0
 
 
-def test_of_what_came_to_no_engine(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_of_what_came_to_no_engine(manage: Manage, tmp_path: Path) -> None:
     rejections = Rejections()
     rejections.add(ModelNotFound("m"))
     for error in (InternalError(), InferenceFailed(), Overloaded()):
         rejections.add(error, "m")
-    scrape = Scrape(manage(tmp_path), registry, rejections)
+    scrape = Scrape(manage(tmp_path), rejections)
     name = "ortolan_rejected_requests_total"
     assert scrape(name, model="", code="NOT_FOUND") == 1.0
     assert scrape(name, model="m", code="INTERNAL") == 2.0
     assert scrape(name, model="m", code="RESOURCE_EXHAUSTED") == 1.0
 
 
-def test_the_page_names_every_metric_and_no_other(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_the_page_names_every_metric_and_no_other(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m")
     rejections = Rejections()
     rejections.add(InternalError(), "m")
-    scrape = Scrape(manage(tmp_path), registry, rejections)
+    scrape = Scrape(manage(tmp_path), rejections)
     parts = re.compile("_(bucket|count|sum)$")
     ours = {parts.sub("", name) for name, _ in scrape.samples if name.startswith("ortolan_")}
     rows = [

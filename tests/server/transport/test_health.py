@@ -8,7 +8,6 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.services.metadata import MetadataService
@@ -38,8 +37,8 @@ class Context:
 
 
 class Asked:
-    def __init__(self, manager: ModelManager, registry: Registry) -> None:
-        metadata = MetadataService(manager, registry, version="1", ready_when_empty=False)
+    def __init__(self, manager: ModelManager) -> None:
+        metadata = MetadataService(manager, version="1", ready_when_empty=False)
         self.health = Health(manager, metadata, ThreadPoolExecutor(1))
         self.health.follow()
 
@@ -55,12 +54,12 @@ class Asked:
         return bool(answer.status == SERVING)
 
 
-def test_models_versions_and_contracts(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_models_versions_and_contracts(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "kept")
     models.save(models.add_one(), tmp_path / "degraded", toml=DEGRADED)
     models.save(models.add_one(), tmp_path / "broken", toml="required = false\n" + BROKEN)
     manager = manage(tmp_path, loaded=False)
-    health = Asked(manager, registry)
+    health = Asked(manager)
     assert not any(health[name] for name in ("", "kept", "kept#contract", "inference.GRPCInferenceService"))
     manager.load_all()
     assert all(health[name] for name in ("", "inference.GRPCInferenceService", "kept", "kept/1", "kept#contract"))
@@ -70,49 +69,45 @@ def test_models_versions_and_contracts(manage: Manage, registry: Registry, tmp_p
         _ = health["nothing"]
 
 
-def test_a_required_model_that_fails_takes_the_server_with_it(
-    manage: Manage, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_required_model_that_fails_takes_the_server_with_it(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "kept")
     models.save(models.add_one(), tmp_path / "broken", toml=BROKEN)
     manager = manage(tmp_path, loaded=False)
-    health = Asked(manager, registry)
+    health = Asked(manager)
     manager.load_all()
     assert (health[""], health["kept"]) == (False, True)
 
 
-def test_it_follows_an_unload_and_a_load(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_it_follows_an_unload_and_a_load(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m")
     manager = manage(tmp_path)
-    health = Asked(manager, registry)
+    health = Asked(manager)
     manager.unload("m")
     assert not any(health[name] for name in ("", "m", "m/1", "m#contract"))
     manager.load("m")
     assert all(health[name] for name in ("", "m", "m/1", "m#contract"))
 
 
-def test_models_that_were_loaded_before_it_followed(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_models_that_were_loaded_before_it_followed(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m")
-    health = Asked(manage(tmp_path), registry)
+    health = Asked(manage(tmp_path))
     assert all(health[name] for name in ("", "m", "m/1", "m#contract"))
 
 
-def test_a_version_that_was_replaced_serves_no_more(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_a_version_that_was_replaced_serves_no_more(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m", version=1)
     manager = manage(tmp_path, loaded=False)
-    health = Asked(manager, registry)
+    health = Asked(manager)
     manager.load_all()
     models.save(models.add_one(), tmp_path / "m", version=2)
     manager.load("m")
     assert (health["m"], health["m/1"], health["m/2"]) == (True, False, True)
 
 
-def test_a_device_failure_shows(
-    manage: Manage, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_failure_shows(manage: Manage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models.save(models.add_one(), tmp_path / "m")
     manager = manage(tmp_path, loaded=False)
-    health = Asked(manager, registry)
+    health = Asked(manager)
     manager.load_all()
     break_device(monkeypatch)
     with pytest.raises(Exception, match="the device failed"):
@@ -120,12 +115,10 @@ def test_a_device_failure_shows(
     assert not any(health[name] for name in ("", "m", "m/1", "m#contract"))
 
 
-def test_it_agrees_with_the_manager_after_a_load_that_failed(
-    manage: Manage, registry: Registry, tmp_path: Path
-) -> None:
+def test_it_agrees_with_the_manager_after_a_load_that_failed(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m")
     manager = manage(tmp_path, loaded=False)
-    health = Asked(manager, registry)
+    health = Asked(manager)
     manager.load_all()
     models.save(models.add_one(), tmp_path / "late", toml="colour = 1\n")
     with pytest.raises(LoadFailed):
@@ -133,10 +126,10 @@ def test_it_agrees_with_the_manager_after_a_load_that_failed(
     assert health[""] == manager.ready
 
 
-def test_nothing_serves_after_the_stop(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+def test_nothing_serves_after_the_stop(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m")
     manager = manage(tmp_path)
-    health = Asked(manager, registry)
+    health = Asked(manager)
     health.health.stop()
     manager.load("m")
     assert not any(health[name] for name in ("", "m"))
