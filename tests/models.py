@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 __all__ = [
     "KINDS",
     "add_one",
+    "affine",
     "constant_of_shape",
     "convolution",
     "countdown",
@@ -79,6 +80,19 @@ def add_one() -> onnx.ModelProto:
         [value("x", TensorProto.FLOAT, ["N", 2])],
         [value("y", TensorProto.FLOAT, ["N", 2])],
         [tensor("one", [1.0])],
+    )
+
+
+def affine() -> onnx.ModelProto:
+    """Input x FP32[N,2] → output y = 2 x + 1."""
+    return model(
+        [
+            helper.make_node("Mul", ["x", "two"], ["doubled"], name="mul"),
+            helper.make_node("Add", ["doubled", "one"], ["y"], name="add"),
+        ],
+        [value("x", TensorProto.FLOAT, ["N", 2])],
+        [value("y", TensorProto.FLOAT, ["N", 2])],
+        [tensor("two", [2.0]), tensor("one", [1.0])],
     )
 
 

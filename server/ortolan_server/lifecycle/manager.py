@@ -9,6 +9,7 @@ import structlog
 from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, InvalidRequest, LoadFailed, ModelNotFound, ModelNotReady
+from ortolan_server.lifecycle.comparing import why_worse
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.threads import threads_of_the_rest, warn_of_too_many
 from ortolan_server.lifecycle.version import ModelVersion
@@ -98,13 +99,13 @@ class ModelManager:
             with self._control:
                 if self._stopping:
                     return
-                self._load_wanted(model)
+                self._load_wanted(model, force=False)
 
-    def load(self, name: str) -> None:
+    def load(self, name: str, *, force: bool = False) -> None:
         """Loads or reloads a model from what is on disk now.
 
-        The version that serves goes on serving until the new one is ready, and stays if the new one fails.
-        Raises ModelNotFound, LoadFailed.
+        The version that serves goes on serving until the new one is ready, and stays if the new one fails, or if its
+        assignment is worse and it is not taken by `force`. Raises ModelNotFound, LoadFailed.
         """
         with self._control:
             entry = self.repository.rescan_model(name)
@@ -115,7 +116,7 @@ class ModelManager:
             # A broken model.toml does not tell whether the model is required: what it said before holds on.
             model.entry = replace(model.entry, error=entry.error) if entry.error else entry
             warn_of_too_many(self._cores, self._configs)
-            failures = self._load_wanted(model)
+            failures = self._load_wanted(model, force=force)
             if known is None and not model.versions:
                 del self._models[name]  # nothing came of it
         if failures:
@@ -173,7 +174,7 @@ class ModelManager:
         for thread in threads:
             thread.join()
 
-    def _load_wanted(self, model: Model) -> list[str]:
+    def _load_wanted(self, model: Model, *, force: bool) -> list[str]:
         """Loads the versions its policy wants, drops the others. Returns the reasons of those that failed."""
         if model.entry.error:
             return [self._unusable(model, model.entry.error)]
@@ -181,7 +182,7 @@ class ModelManager:
             wanted = wanted_versions(model.entry.config.versions, model.entry.versions)
         except InvalidConfig as error:
             return [self._unusable(model, str(error))]
-        failures = [reason for number in wanted if (reason := self._load_version(model, number))]
+        failures = [reason for number in wanted if (reason := self._load_version(model, number, force=force))]
         if not failures:
             for number in sorted(set(model.versions) - set(wanted)):
                 model.versions[number].unload(self._drain_timeout_s)
@@ -196,7 +197,7 @@ class ModelManager:
                 version.reload_refused(reason)
         return reason
 
-    def _load_version(self, model: Model, number: int) -> str:
+    def _load_version(self, model: Model, number: int, *, force: bool) -> str:
         """Loads a version aside and puts it in its place. Returns why not, or nothing."""
         entry = model.entry
         before = model.versions.get(number)
@@ -207,16 +208,17 @@ class ModelManager:
                 before.unload(0.0)  # one whose device failed still has its session
         threads = threads_of_the_rest(self._cores, self._configs)
         fresh.load(self._registry, str(entry.config_path or entry.folder), threads)
-        failure = f"version {number}: {fresh.reason}" if fresh.state is State.FAILED else ""
-        if model.versions[number] is fresh:
-            return failure
-        if before is not None and failure:
-            before.reload_refused(fresh.reason)
-        elif before is not None:
-            model.versions[number] = fresh
-            self._notify(fresh)
-            before.unload(self._drain_timeout_s)
-        return failure
+        failure = fresh.reason if fresh.state is State.FAILED else ""
+        if model.versions[number] is not fresh and before is not None:
+            failure = failure or ("" if force or not before.serves else _why_worse(before, fresh))
+            if failure:
+                fresh.unload(0.0)
+                before.reload_refused(failure)
+            else:
+                model.versions[number] = fresh
+                self._notify(fresh)
+                before.unload(self._drain_timeout_s)
+        return f"version {number}: {failure}" if failure else ""
 
     def _notify(self, version: ModelVersion) -> None:
         holder = self._models.get(version.model)
@@ -245,6 +247,16 @@ class ModelManager:
 
 def _number(version: ModelVersion) -> int:
     return version.number
+
+
+def _why_worse(running: ModelVersion, fresh: ModelVersion) -> str:
+    why = why_worse(running.report, fresh.report) if running.report and fresh.report else ""
+    if not why:
+        return ""
+    return (
+        f"its assignment is worse than that of the version that serves: {why}; to take it all the same: "
+        "RepositoryModelLoad with the parameter ortolan_force = true"
+    )
 
 
 def parse_version(version: str) -> int:

@@ -3,6 +3,7 @@
 from ortolan.inference import inference_pb2 as pb
 from ortolan_server.errors import InvalidRequest, NotAllowed, NotSupported
 from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.services.load_parameters import read_load_parameters
 from ortolan_server.settings import CONTROL_OFF
 
 __all__ = ["RepositoryService"]
@@ -34,10 +35,8 @@ class RepositoryService:
     def load(self, request: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
         """Returns when the model serves. Raises LoadFailed with the reasons when it does not."""
         self._require_control(request.repository_name, request.model_name)
-        if request.parameters:
-            names = ", ".join(sorted(request.parameters))
-            raise NotSupported(f"load parameters ({names}) are not supported: the model is loaded from the repository")
-        self._manager.load(request.model_name)
+        parameters = read_load_parameters(request.parameters)
+        self._manager.load(request.model_name, force=parameters.force)
         return pb.RepositoryModelLoadResponse()
 
     def unload(self, request: pb.RepositoryModelUnloadRequest) -> pb.RepositoryModelUnloadResponse:

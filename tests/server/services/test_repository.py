@@ -86,7 +86,7 @@ def test_control_can_be_off(manager: ModelManager) -> None:
 def test_what_is_not_supported_is_named(service: RepositoryService) -> None:
     load = pb.RepositoryModelLoadRequest(model_name="good")
     load.parameters["config"].string_param = "{}"
-    with pytest.raises(NotSupported, match=r"load parameters \(config\)"):
+    with pytest.raises(NotSupported, match=r"load parameters \(config\) are not supported; known: ortolan_force"):
         service.load(load)
     unload = pb.RepositoryModelUnloadRequest(model_name="good")
     unload.parameters["force"].bool_param = True
@@ -96,6 +96,17 @@ def test_what_is_not_supported_is_named(service: RepositoryService) -> None:
         service.index(pb.RepositoryIndexRequest(repository_name="other"))
     with pytest.raises(InvalidRequest, match="model_name is empty"):
         service.load(pb.RepositoryModelLoadRequest())
+
+
+def test_a_load_can_be_forced(service: RepositoryService, manager: ModelManager) -> None:
+    load = pb.RepositoryModelLoadRequest(model_name="good")
+    load.parameters["ortolan_force"].bool_param = True
+    before = manager.find("good", "")
+    service.load(load)
+    assert manager.find("good", "") is not before
+    load.parameters["ortolan_force"].string_param = "true"
+    with pytest.raises(InvalidRequest, match="load parameter 'ortolan_force' is string_param; wanted bool_param"):
+        service.load(load)
 
 
 def test_tritonclient_sends_unload_dependents(service: RepositoryService) -> None:
