@@ -20,6 +20,9 @@ __all__ = ["ModelFile", "read_model", "walk"]
 _REPEATING = frozenset({"Loop", "Scan"})
 # They make a tensor as large as a value says. Where its data is an input, and not its size, is not told apart.
 _SIZED = frozenset({"ConstantOfShape", "Expand", "Range", "Tile"})
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ class ModelFile:
             node.op_type in _REPEATING or (node.op_type in _SIZED and not given.isdisjoint(node.input))
             for node in walk(self.proto.graph)
         )
+
+    @property
+    def random_operators(self) -> tuple[str, ...]:
+        """Types of its operators that draw random numbers: with any of them no two runs agree."""
+        found = {node.op_type for node in walk(self.proto.graph) if node.op_type in _RANDOM or _drops_out(node)}
+        return tuple(sorted(found))
 
 
 def read_model(path: Path) -> ModelFile:
@@ -87,6 +96,12 @@ def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
             yield attribute.g
         elif attribute.type == onnx.AttributeProto.GRAPHS:
             yield from attribute.graphs
+
+
+def _drops_out(node: onnx.NodeProto) -> bool:
+    """A Dropout that may be in training: inference has it without the input that says so."""
+    training_mode = 2
+    return node.op_type == "Dropout" and len(node.input) > training_mode and bool(node.input[training_mode])
 
 
 def _name_nodes(graph: onnx.GraphProto) -> bool:

@@ -7,7 +7,6 @@ from statistics import median
 import numpy as np
 
 from ortolan_server.bench.arrays import read_arrays
-from ortolan_server.bench.difference import compare
 from ortolan_server.bench.measure import LEAST_RUNS
 from ortolan_server.bench.messages import (
     Answer,
@@ -22,10 +21,11 @@ from ortolan_server.bench.messages import (
     Warmed,
 )
 from ortolan_server.bench.process import ChildProcess, ProcessEnded
-from ortolan_server.bench.report import BatchFigures, Difference, Row, RowState
+from ortolan_server.bench.report import BatchFigures, Row, RowState
 from ortolan_server.chains.chain import Chain
 from ortolan_server.repository import ModelToml
 from ortolan_server.tensors import TensorSpec
+from ortolan_server.tensors.difference import Difference, compare
 
 __all__ = ["Contender"]
 

@@ -9,10 +9,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ortolan_server.tensors.difference import Difference
+
 __all__ = [
     "BatchFigures",
     "BenchReport",
-    "Difference",
     "Host",
     "Plan",
     "Recommendation",
@@ -99,24 +100,6 @@ class BatchFigures(_Record):
     """Processor time of the whole process, all threads, for one row."""
 
 
-class Difference(_Record):
-    """One output held against the CPU's answer to the same input (the smallest and the largest batch size)."""
-
-    output: str
-    max_abs: float | None
-    """None: not numbers, or of another shape."""
-    max_rel: float | None
-    """|a - b| / max(|b|, 1e-6 x the largest |b|), where b is the CPU's."""
-    cosine: float | None
-    top1_agreement: float | None
-    """Share of rows whose largest value stands at the same place of the last axis; None below two values a row."""
-    equal: bool
-    """Exactly the same, NaN equal to NaN."""
-    within_tolerance: bool
-    """|a - b| <= 0.001 x the largest |b| + 0.01 |b| everywhere, where b is the CPU's; NaN and infinities at the same
-    places; whole numbers and texts equal."""
-
-
 class RowAssignment(_Record):
     """Which nodes went where, by short names of providers."""
 
@@ -159,7 +142,7 @@ class Row(_Record):
     batches: tuple[BatchFigures, ...]
     """By batch size, ascending."""
     differences: tuple[Difference, ...]
-    """Empty for the reference itself and for rows without a session."""
+    """At the smallest and the largest batch size. Empty for the reference itself and for rows without a session."""
     device: str = ""
     """What its first provider found to run on, as its check names it; empty: it does not tell."""
     threads: int | None = None

@@ -9,12 +9,12 @@ from pathlib import Path
 from ortolan_server.bench.arrays import write_arrays
 from ortolan_server.bench.contender import Contender
 from ortolan_server.bench.host import look_at_host
-from ortolan_server.bench.inputs import first_rows, random_operators
 from ortolan_server.bench.job import BenchJob, Progress
 from ortolan_server.bench.report import BenchReport, Host, Plan, Tensor
 from ortolan_server.bench.rule import REFERENCE, recommend
 from ortolan_server.bench.subject import Subject, look_at_subject
 from ortolan_server.errors import InvalidConfig
+from ortolan_server.tensors.feeds import first_rows
 
 __all__ = ["Bench", "BenchJob", "Progress"]
 
@@ -129,7 +129,7 @@ class _Run:
     def _report(self, host: Host, started_at: datetime) -> BenchReport:
         subject, job = self._subject, self._job
         rows = tuple(contender.row(subject.signature.outputs, self._reference) for contender in self._contenders)
-        drawing = random_operators(subject.model)
+        drawing = subject.model.random_operators
         return BenchReport(
             model=job.entry.name,
             version=subject.version,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ortolan_backends.catalog import Catalog
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
-from ortolan_server.bench.inputs import Arrays, declared_signature, make_inputs
+from ortolan_server.bench.declared import declared_signature
 from ortolan_server.bench.job import DEFAULT_BATCH_SIZES, BenchJob
 from ortolan_server.bench.rule import REFERENCE
 from ortolan_server.chains.chain import Chain
@@ -13,6 +13,7 @@ from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import ChainRung, ModelToml, wanted_versions
 from ortolan_server.tensors import Signature
+from ortolan_server.tensors.feeds import Arrays, make_inputs
 
 __all__ = ["Subject", "look_at_subject"]
 

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ortolan_server.bench.figures import counted, duration, memory, ratio, rounded
-from ortolan_server.bench.report import BatchFigures, BenchReport, Difference, Row, RowState
+from ortolan_server.bench.report import BatchFigures, BenchReport, Row, RowState
 from ortolan_server.bench.rule import REFERENCE
+from ortolan_server.tensors.difference import Difference
 
 __all__ = ["render_bench"]
 

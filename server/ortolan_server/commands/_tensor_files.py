@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortolan.inference import inference_pb2 as pb
+from ortolan_server.tensors.made_up import random_array
 from ortolan_server.tensors.npy import read_npy
-from ortolan_server.tensors.random_values import random_array
 
 __all__ = ["float_values", "json_values", "named", "preview", "random_tensor", "read_npy", "text_values", "write_npy"]
 

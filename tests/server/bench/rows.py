@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ortolan_server.bench.report import BatchFigures, Difference, Row, RowAssignment, RowState
+from ortolan_server.bench.report import BatchFigures, Row, RowAssignment, RowState
+from ortolan_server.tensors.difference import Difference
 
 __all__ = ["apart", "figures", "row", "without_figures"]
 

@@ -5,7 +5,6 @@ from typing import Any
 from ortolan_server.bench.report import (
     BatchFigures,
     BenchReport,
-    Difference,
     Host,
     Plan,
     Recommendation,
@@ -14,6 +13,7 @@ from ortolan_server.bench.report import (
     RowState,
     Tensor,
 )
+from ortolan_server.tensors.difference import Difference
 
 __all__ = ["CRASHED", "DEGRADED", "FASTER", "REFERENCE", "REFUSED", "REPORT", "WRONG", "figures", "report", "row"]
 

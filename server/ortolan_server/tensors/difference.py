@@ -1,29 +1,65 @@
-"""How far the answers of two chains to the same inputs are apart."""
+"""How far the answers of a chain are from those of the CPU."""
 
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
-from ortolan_server.bench.report import Difference
+__all__ = ["Difference", "Tolerance", "compare"]
 
-__all__ = ["ATOL_OF_LARGEST", "RTOL", "compare"]
 
-ATOL_OF_LARGEST = 1e-3
-"""Allowed of the largest value of the output: what ten bits of mantissa (TF32, FP16) leave of it. FP32 in another
-order of summing is a thousand times closer; a wrong kernel, a lost weight or a bad scale is not within it."""
-RTOL = 1e-2
-"""Allowed of each value beside that, for outputs whose values are of many sizes."""
+class Difference(BaseModel):
+    """One output held against the CPU's answer to the same inputs, and the worst of these."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    output: str
+    max_abs: float | None
+    """None: not numbers, or of another shape."""
+    max_rel: float | None
+    """|a - b| / max(|b|, 1e-6 x the largest |b|), where b is the CPU's."""
+    cosine: float | None
+    top1_agreement: float | None
+    """Share of rows whose largest value stands at the same place of the last axis; None below two values a row."""
+    equal: bool
+    """Exactly the same, NaN equal to NaN."""
+    within_tolerance: bool
+    """As `Tolerance` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Which differences are allowed.
+
+    |a - b| <= atol x the largest |b| + rtol x |b| everywhere, where b is the CPU's; NaN and infinities at the same
+    places; whole numbers and texts equal. The defaults are for what ten bits of mantissa (TF32, FP16) leave of a value.
+    FP32 in another order of summing is a thousand times closer; a wrong kernel, a lost weight or a bad scale is not
+    within it.
+    """
+
+    atol: float = 1e-3
+    """Of the largest value of the output."""
+    rtol: float = 1e-2
+    """Of each value beside that, for outputs whose values are of many sizes."""
+    min_cosine: float = -1.0
+    min_top1: float = 0.0
+
 
 _SMALLEST_OF_LARGEST = 1e-6  # smaller values count as this when differences are held against them
+
+_USUAL = Tolerance()
 
 Array = NDArray[Any]
 
 
-def compare(output: str, datatype: str, pairs: Sequence[tuple[Array, Array]]) -> Difference:
+def compare(
+    output: str, datatype: str, pairs: Sequence[tuple[Array, Array]], tolerance: Tolerance = _USUAL
+) -> Difference:
     """`pairs` are a chain's answer and the CPU's to each of some inputs; the worst of them is told.
 
     BF16 comes as uint16 of the same bits, BYTES as text.
@@ -37,14 +73,17 @@ def compare(output: str, datatype: str, pairs: Sequence[tuple[Array, Array]]) ->
     is_float = pairs[0][0].dtype.kind == "f"
     wide = [(ours.astype(np.float64), theirs.astype(np.float64)) for ours, theirs in pairs]
     equal = all(np.array_equal(ours, theirs, equal_nan=is_float) for ours, theirs in pairs)
+    cosine = min(_cosine(ours, theirs) for ours, theirs in wide) if is_float else None
+    top1 = _top1(wide) if is_float else None
+    is_close = is_float and all(_is_close(ours, theirs, tolerance) for ours, theirs in wide)
     return Difference(
         output=output,
         max_abs=max(_max_abs(ours, theirs) for ours, theirs in wide),
         max_rel=max(_max_rel(ours, theirs) for ours, theirs in wide),
-        cosine=min(_cosine(ours, theirs) for ours, theirs in wide) if is_float else None,
-        top1_agreement=_top1(wide) if is_float else None,
+        cosine=cosine,
+        top1_agreement=top1,
         equal=equal,
-        within_tolerance=equal or (is_float and all(_is_close(ours, theirs) for ours, theirs in wide)),
+        within_tolerance=equal or (is_close and _are_alike(cosine, top1, tolerance)),
     )
 
 
@@ -93,13 +132,17 @@ def _max_rel(ours: Array, theirs: Array) -> float:
         return _largest((a - b) / np.maximum(np.abs(b), floor))
 
 
-def _is_close(ours: Array, theirs: Array) -> bool:
+def _is_close(ours: Array, theirs: Array, tolerance: Tolerance) -> bool:
     same_holes = np.array_equal(
         np.where(np.isfinite(ours), 0.0, ours), np.where(np.isfinite(theirs), 0.0, theirs), equal_nan=True
     )
     a, b = _finite(ours, theirs)
     with np.errstate(over="ignore"):
-        return same_holes and bool((np.abs(a - b) <= ATOL_OF_LARGEST * _largest(b) + RTOL * np.abs(b)).all())
+        return same_holes and bool((np.abs(a - b) <= tolerance.atol * _largest(b) + tolerance.rtol * np.abs(b)).all())
+
+
+def _are_alike(cosine: float | None, top1: float | None, tolerance: Tolerance) -> bool:
+    return (cosine is None or cosine >= tolerance.min_cosine) and (top1 is None or top1 >= tolerance.min_top1)
 
 
 def _cosine(ours: Array, theirs: Array) -> float:

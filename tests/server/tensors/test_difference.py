@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ortolan_server.bench.difference import compare
+from ortolan_server.tensors.difference import Tolerance, compare
 
 
 def fp32(*values: Any) -> np.ndarray[Any, Any]:
@@ -92,3 +92,26 @@ def test_what_is_too_large_for_a_number_is_still_a_number() -> None:
 def test_one_value_a_row_has_no_largest() -> None:
     assert compare("y", "FP32", [(fp32([1.0], [2.0]), fp32([1.0], [2.0]))]).top1_agreement is None
     assert compare("y", "FP32", [(fp32(1.0, 2.0), fp32(2.0, 1.0))]).top1_agreement is None
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "within"),
+    [
+        (Tolerance(), False),
+        (Tolerance(atol=0.6), True),
+        (Tolerance(rtol=1.1), True),
+        (Tolerance(atol=0.6, min_cosine=0.999), False),
+        (Tolerance(atol=0.6, min_cosine=0.9), True),
+        (Tolerance(atol=0.6, min_top1=0.6), False),
+        (Tolerance(atol=0.6, min_top1=0.5), True),
+    ],
+)
+def test_a_tolerance_of_ones_own(tolerance: Tolerance, *, within: bool) -> None:
+    ours, theirs = fp32([2.0, 1.0], [2.0, 1.0]), fp32([2.0, 1.0], [1.0, 1.01])
+    assert compare("y", "FP32", [(ours, theirs)], tolerance).within_tolerance == within
+
+
+def test_answers_that_are_equal_are_within_any_tolerance() -> None:
+    """The cosine of an array with itself may be a hair below 1."""
+    answer = fp32([0.1, 0.2, 0.3])
+    assert compare("y", "FP32", [(answer, answer)], Tolerance(0.0, 0.0, 1.0, 1.0)).within_tolerance
