@@ -39,7 +39,7 @@ from ortolan_server.bench.report import RowAssignment
 from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.opening import open_model
-from ortolan_server.repository import ModelToml
+from ortolan_server.repository import ModelToml, Numeric
 from ortolan_server.services.reports import report_message
 from ortolan_server.tensors import Signature
 
@@ -83,7 +83,10 @@ class _Worker:
             log.stop()
 
     def _open_logged(self, command: Open, log: RuntimeLog) -> Answer:
-        config = ModelToml.model_validate_json(command.config)
+        path = Path(command.model)
+        # A bench makes the runs and the comparison of its own.
+        aside = {"warmup": (), "numeric": Numeric(check=False)}
+        config = ModelToml.model_validate_json(command.config).model_copy(update=aside)
         registry = Registry(Catalog.from_entry_points(), log)
         # As `ortolan serve` would open this model, if it were alone.
         threads = share_threads(Allocation.of_this_machine().cores, {}, models=1)
@@ -92,7 +95,7 @@ class _Worker:
             registry.probe(rung.name)
         before = look_at_memory()
         start_s = time.perf_counter()
-        opened = open_model(registry, Path(command.model), chain, config)
+        opened = open_model(registry, path, chain, config, path.parent)
         load_s = time.perf_counter() - start_s
         after = look_at_memory()
         report = opened.report

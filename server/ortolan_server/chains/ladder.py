@@ -38,7 +38,7 @@ class Attempt:
     provider: str
     outcome: AttemptOutcome
     stage: str = ""
-    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract` or `lock`."""
+    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract`, `lock` or `warm`."""
     reason: str = ""
     seconds: float = 0.0
     log: tuple[str, ...] = ()
@@ -68,6 +68,17 @@ class ChainReport:
     def provider(self) -> str:
         """The serving rung's provider by short name; empty: none."""
         return self.chain.rungs[self.rung - 1].name if self.rung else ""
+
+    def refused(self, stage: str, reason: str) -> "ChainReport":
+        """This report with the serving rung refused after all, at a stage that comes after the climb."""
+        attempts = tuple(
+            replace(attempt, outcome=AttemptOutcome.REFUSED, stage=stage, reason=reason)
+            if attempt.rung == self.rung
+            else attempt
+            for attempt in self.attempts
+        )
+        verdict = Verdict(VerdictState.BROKEN, _refusals(attempts))
+        return replace(self, attempts=attempts, verdict=verdict, session=None, rung=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +219,7 @@ class Climb:
 
 def _serving(attempt: Attempt) -> Attempt:
     """The attempt whose session serves, its contract kept or not: the verdict says which."""
-    return Attempt(attempt.rung, attempt.provider, AttemptOutcome.OPENED, "", "", attempt.seconds, attempt.log)
+    return replace(attempt, outcome=AttemptOutcome.OPENED, stage="", reason="")
 
 
 def _refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def plan(
         version = max(wanted_versions(config.versions, entry.versions))
         composed = registry.compose(config, where)
         with others_on_stderr():
-            report = open_model(registry, entry.versions[version], composed, config).report
+            report = open_model(registry, entry.versions[version], composed, config, entry.folder).report
         message = report_message(report, omit_nodes=False)
         message.model, message.version = entry.name, str(version)
     except (InvalidConfig, BackendError) as error:

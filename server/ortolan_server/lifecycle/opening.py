@@ -12,6 +12,7 @@ from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis
+from ortolan_server.lifecycle.samples import Sample, read_samples
 from ortolan_server.repository import ModelToml
 from ortolan_server.repository.external_data import check_external_data
 from ortolan_server.tensors import Signature
@@ -25,15 +26,17 @@ class OpenModel:
 
     report: ChainReport
     signature: Signature | None
+    samples: tuple[Sample, ...] = ()
+    """That a session of this model is warmed up with."""
     is_predictable: bool = False
     """Whether runs that were measured tell how long the next one takes: see `ModelFile`."""
 
 
-def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml) -> OpenModel:
+def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml, folder: Path) -> OpenModel:
     """Opens the model at `path` on its chain, which is that of `config` or takes its place.
 
-    What is wrong with the model or a rung is in the report. With `trust_inputs` a model is taken with which some input
-    can end the process.
+    `folder` is that of its model.toml: recorded inputs lie in it. What is wrong with the model, its samples or a rung
+    is in the report. With `trust_inputs` a model is taken with which some input can end the process.
     """
     try:
         model = read_model(path)
@@ -41,6 +44,7 @@ def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml) 
         _refuse_compiled_code(model)
         if not config.trust_inputs:
             _refuse_hazards(model)
+        samples = read_samples(config, folder)
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
     except LoadFailed as error:
@@ -52,9 +56,12 @@ def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml) 
         signature = Signature.of(report.session.inputs, report.session.outputs)
         if config.batching is not None:
             require_batch_axis(signature)
+        for sample in samples:
+            if sample.declared:
+                sample.require_fit(signature)
     except LoadFailed as error:
         return OpenModel(_broken(report, str(error)), None)
-    return OpenModel(report, signature, model.is_predictable)
+    return OpenModel(report, signature, samples, model.is_predictable)
 
 
 def _refuse_compiled_code(model: ModelFile) -> None:

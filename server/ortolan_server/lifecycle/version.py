@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from ortolan_backends.errors import DeviceFailure
+from ortolan_backends.errors import DeviceFailure, OutOfMemory
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
@@ -18,7 +18,7 @@ from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine
 from ortolan_server.engine.schedule import Occupancy
 from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import InvalidConfig, ModelNotReady
+from ortolan_server.errors import InvalidConfig, LoadFailed, ModelNotReady
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.states import State, advance
 from ortolan_server.lifecycle.warming import warm_up
@@ -87,27 +87,29 @@ class ModelVersion:
         reason = f": {self.reason}" if self.reason else ""
         return ModelNotReady(f"model {self.model!r} version {self.version} is {self.state}{reason}")
 
-    def load(self, registry: Registry, where: str, threads: int) -> None:
-        """Opens the session and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the model.
+    def load(self, registry: Registry, where: str, folder: Path, threads: int) -> None:
+        """Opens the session, warms it up and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the
+        model.
 
-        `threads` work on one operator, unless its chain says otherwise.
+        `where` names its model.toml in errors, and `folder` is that file's. `threads` work on one operator, unless its
+        chain says otherwise.
         """
         self._advance(State.LOADING)
         try:
-            self._load(registry, where, threads)
+            self._load(registry, where, folder, threads)
         except Exception:
             # A third party's backend may raise anything: the other models must not suffer.
             log.exception("model_load_crashed", model=self.model, version=self.version)
             self._fail("internal error: the server's log has the details")
 
-    def _load(self, registry: Registry, where: str, threads: int) -> None:
+    def _load(self, registry: Registry, where: str, folder: Path, threads: int) -> None:
         start = time.monotonic()
         try:
             self.chain = replace(registry.compose(self.config, where), threads=threads)
         except InvalidConfig as error:
             self._advance(State.FAILED, str(error))
             return
-        opened = open_model(registry, self.path, self.chain, self.config)
+        opened = open_model(registry, self.path, self.chain, self.config, folder)
         self.load_s = time.monotonic() - start
         self.loaded_at = datetime.now(UTC)
         self.report = opened.report
@@ -117,9 +119,13 @@ class ModelVersion:
             return
         self._advance(State.WARMING)
         try:
-            warm_up(session, opened.signature, self.model)
+            warm_up(session, opened.signature, opened.samples, self.model)
         except DeviceFailure as error:
             self._fail(f"the device failed at the first run: {error}")
+            return
+        except (LoadFailed, OutOfMemory) as error:
+            self.report = opened.report.refused("warm", str(error))
+            self._advance(State.FAILED, self.report.verdict.sentence)
             return
         self._signature = opened.signature
         self.served_by = (opened.report.provider, opened.report.rung)

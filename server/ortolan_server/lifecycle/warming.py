@@ -1,47 +1,53 @@
-"""The first run of a session, made before a caller waits for it."""
+"""The first runs of a session, made before a caller waits for them."""
 
-from math import prod
+import time
+from collections.abc import Sequence
 
-import numpy as np
 import structlog
 
-from ortolan_backends.errors import DeviceFailure, RunFailed
+from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunFailed
 from ortolan_backends.runtime.session import RunHandle, Session
-from ortolan_server.tensors import DATATYPES, Signature, TensorSpec
+from ortolan_server.errors import LoadFailed
+from ortolan_server.lifecycle.samples import Sample
+from ortolan_server.tensors import Signature
 
 __all__ = ["warm_up"]
 
 log = structlog.get_logger()
 
-_MAX_BYTES = 2**31 - 1  # Larger inputs cannot come over gRPC either.
 
+def warm_up(session: Session, signature: Signature, samples: Sequence[Sample], model: str) -> None:
+    """Runs the model on its samples, each at its batch sizes from the smallest, as often as it says.
 
-def warm_up(session: Session, signature: Signature, model: str) -> None:
-    """Runs the model once on zeros, with 1 for every dimension that may vary.
-
-    Not every model can take such an input: then it serves cold. Raises DeviceFailure.
+    Raises LoadFailed for a sample that does not fit the model or that the model refuses; where nobody wrote it, the
+    model serves cold instead. Raises DeviceFailure, and OutOfMemory, which names sample and rows.
     """
-    if any(spec.shape is None for spec in signature.inputs) or sum(map(_size_bytes, signature.inputs)) > _MAX_BYTES:
-        return
-    feeds = {spec.name: _zeros(spec) for spec in signature.inputs}
-    try:
-        session.run(feeds, [spec.name for spec in signature.outputs], RunHandle())
-    except DeviceFailure:
-        raise
-    except RunFailed as error:
-        log.debug("warm_up_refused", model=model, reason=str(error))
+    start_s = time.monotonic()
+    runs = 0
+    for sample in samples:
+        try:
+            runs += _run_all(session, signature, sample)
+        except LoadFailed as error:
+            if sample.declared:
+                raise
+            log.debug("warm_up_refused", model=model, reason=str(error))
+    say = log.info if any(sample.declared for sample in samples) else log.debug
+    say("model_warmed", model=model, runs=runs, seconds=round(time.monotonic() - start_s, 3))
 
 
-def _shape(spec: TensorSpec) -> tuple[int, ...]:
-    return tuple(size if isinstance(size, int) else 1 for size in spec.shape or ())
-
-
-def _size_bytes(spec: TensorSpec) -> int:
-    return prod(_shape(spec)) * DATATYPES[spec.datatype].dtype.itemsize
-
-
-def _zeros(spec: TensorSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    shape = _shape(spec)
-    if spec.datatype == "BYTES":
-        return np.full(shape, "", dtype=object)
-    return np.zeros(shape, DATATYPES[spec.datatype].dtype)
+def _run_all(session: Session, signature: Signature, sample: Sample) -> int:
+    """Returns how many runs it were."""
+    runs = 0
+    outputs = [spec.name for spec in signature.outputs]
+    for batch in sample.batches(signature):
+        try:
+            for _ in range(sample.runs):
+                session.run(batch.feeds, outputs, RunHandle())
+                runs += 1
+        except DeviceFailure:
+            raise
+        except OutOfMemory as error:
+            raise OutOfMemory(f"{sample.label}{batch}: {error}") from error
+        except RunFailed as error:
+            raise LoadFailed(f"{sample.label}{batch}: the model refuses it: {error}") from error
+    return runs

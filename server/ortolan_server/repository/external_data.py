@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from ortolan_server.errors import LoadFailed
 
-__all__ = ["check_external_data"]
+__all__ = ["check_external_data", "location_fault"]
 
 # ONNX Runtime takes the offset of such a location for an address in its own memory.
 _MEMORY_ADDRESS_MARK = "_MEM_ADDR_"
@@ -46,13 +46,13 @@ def check_external_data(model: onnx.ModelProto, folder: Path) -> None:
             raise LoadFailed(f"external data of tensor {name}: has {len(locations)} locations, must have one")
         if locations[0] in checked:
             continue
-        if fault := _fault(locations[0], root):
+        if fault := location_fault(locations[0], root):
             raise LoadFailed(f"external data of tensor {name}: {locations[0]!r} {fault}")
         checked.add(locations[0])
 
 
-def _fault(location: str, root: Path) -> str | None:
-    """What is wrong with a location, or None."""
+def location_fault(location: str, root: Path) -> str | None:
+    """What is wrong with the location of a file that must lie in `root`, which has no links in it; or None."""
     return _fault_of_text(location) or _fault_of_file(location, root)
 
 

@@ -137,7 +137,7 @@ class ReflectionService:
             chain = self._registry.compose(config, "chain of the request" if request.chain else str(entry.folder))
         except InvalidConfig as error:
             raise InvalidRequest(str(error)) from error
-        report = open_model(self._registry, path, chain, config).report
+        report = open_model(self._registry, path, chain, config, entry.folder).report
         message = report_message(report, omit_nodes=request.omit_nodes)
         message.model, message.version = request.model, str(number)
         return pb.PlanAssignmentResponse(assignment=message)
