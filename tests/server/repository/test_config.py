@@ -208,8 +208,10 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         (
             "[cluster]\nmax_size = 8",
             [
-                "cluster: unknown key; allowed: batching, chain, failover, limits, lock, numeric, require, required, "
-                "trust_inputs, versions, warmup"
+                (
+                    "cluster: unknown key; allowed: batching, chain, failover, limits, lock, numeric, require, required, "
+                    "trust_inputs, versions, warmup"
+                )
             ],
         ),
         ("[batching]\nmax_size = 0", ["batching.max_size: must be greater than or equal to 1, not 0"]),
