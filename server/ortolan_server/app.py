@@ -1,6 +1,8 @@
 """Builds everything from settings: the one place where the parts meet."""
 
 import socket
+import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -13,6 +15,7 @@ from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.poller import Poller
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import Repository
@@ -38,6 +41,7 @@ __all__ = ["App"]
 log = structlog.get_logger()
 
 _HEALTH_THREADS = 8
+_POLL_INTERVAL_S = 5.0
 # What protects a server that others can reach, by `Settings.tls`.
 _MISSING = {
     "off": "anyone who reaches this address can use the models and read what others send: there is no TLS "
@@ -69,7 +73,13 @@ class App:
         package, runtime_version = require_one_wheel()
         ours = version("ortolan")
         registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded)
-        self.manager = ModelManager(repository, registry, allocation, drain_timeout_s=settings.drain_timeout_s)
+        self.manager = ModelManager(
+            repository,
+            registry,
+            allocation,
+            drain_timeout_s=settings.drain_timeout_s,
+            initial=_initial(settings, repository),
+        )
         regions = _regions(settings)
         metadata = MetadataService(
             self.manager,
@@ -77,6 +87,7 @@ class App:
             ready_when_empty=settings.ready_when_empty,
             shared_memory=settings.shared_memory,
         )
+        self._poller = _poller(settings, repository, self.manager)
         self._lane = "fast" if settings.fast_lane and fast_lane_works() else "public"
         facts = HostFacts(ours, runtime_version, package, socket.gethostname(), datetime.now(UTC), self._lane)
         self._settings = settings
@@ -87,7 +98,7 @@ class App:
             health=self._health,
             inference=inference,
             metadata=metadata,
-            repository=RepositoryService(self.manager, control_allowed=settings.control_allowed),
+            repository=RepositoryService(self.manager, refusal=settings.loading_refusal),
             statistics=StatisticsService(self.manager),
             shared_memory=SharedMemoryService(regions),
             reflection=ReflectionService(self.manager, registry, settings, facts),
@@ -151,20 +162,50 @@ class App:
         return self._server.certificates.certificate if self._server.certificates else None
 
     def load(self) -> None:
-        """Loads every model; ends early when the server stops."""
+        """Loads the models that are wanted at start, then follows the folder if told to. Ends early when it stops."""
         self.manager.load_all()
         models = list(self.manager.models)
         log.info("models_loaded", models=len(models), serving=sum(model.serving is not None for model in models))
+        if self._poller is not None:
+            self._poller.start()
 
     def stop(self) -> bool:
         """Drains: takes nothing new, finishes what is in flight, closes. False when a call outlived the time."""
         log.info("server_draining", timeout_s=self._settings.drain_timeout_s)
+        deadline_s = time.monotonic() + self._settings.drain_timeout_s
+        if self._poller is not None:
+            self._poller.stop(0.0)  # so that it begins nothing more
         finished = self._server.stop(self._settings.drain_timeout_s)
+        if self._poller is not None:
+            finished &= self._poller.stop(max(0.0, deadline_s - time.monotonic()))
         self.manager.stop(0.0)
         if self._http is not None:
             self._http.stop()  # last: until then it tells that the server stops
         log.info("server_stopped", finished=finished)
         return finished
+
+
+def _initial(settings: Settings, repository: Repository) -> Collection[str] | None:
+    """The models that are loaded at start; None: all, as none are loaded on demand only.
+
+    Raises InvalidConfig for one that is not there.
+    """
+    known = repository.models
+    if settings.model_control != "explicit":
+        return None
+    if "*" in settings.load_models:
+        return list(known)
+    if missing := [name for name in settings.load_models if name not in known]:
+        found = ", ".join(known) or "none"
+        raise InvalidConfig(f"--load-model: no model {', '.join(missing)} in {repository.path}; it has: {found}")
+    return settings.load_models
+
+
+def _poller(settings: Settings, repository: Repository, manager: ModelManager) -> Poller | None:
+    """None unless the server follows its folder."""
+    if settings.model_control != "poll":
+        return None
+    return Poller(repository, manager, settings.poll_interval_s or _POLL_INTERVAL_S)
 
 
 def _regions(settings: Settings) -> Regions | None:

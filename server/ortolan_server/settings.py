@@ -19,6 +19,10 @@ HTTP_OFF = "off"
 CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
 """What a caller is told while `Settings.control_allowed` is false."""
 
+_FOLLOWS_ITS_FOLDER = (
+    "this server loads and unloads what changes in its repository, and nothing on demand "
+    "(ortolan serve --model-control explicit)"
+)
 SHARED_MEMORY_OFF = "shared memory is switched off on this server (ortolan serve --shared-memory)"
 """What a caller is told while `Settings.shared_memory` is false."""
 
@@ -141,6 +145,22 @@ class Settings(BaseModel):
         title="--shared-memory-size",
         description="Bytes of all regions of shared memory that callers have registered.",
     )
+    model_control: Literal["none", "poll", "explicit"] = Field(
+        default="none",
+        title="--model-control",
+        description="Which models are loaded when. none: all at start, and on demand; poll: all at start, then what "
+        "changes in the repository; explicit: on demand, and at start those of --load-model.",
+    )
+    poll_interval_s: Annotated[_Duration, Field(ge=1, le=_MAX_DURATION_S)] | None = Field(
+        default=None,
+        title="--poll-interval",
+        description="How often --model-control poll looks at the repository, 1s or more; 5s if not given.",
+    )
+    load_models: tuple[str, ...] = Field(
+        default=(),
+        title="--load-model",
+        description="A model that --model-control explicit loads at start; * is all there are. May be repeated.",
+    )
     allow_control: bool | None = Field(
         default=None,
         title="--allow-control",
@@ -166,6 +186,14 @@ class Settings(BaseModel):
             raise ValueError("--tls-key needs --tls-cert, the file with its certificate")
         if self.tls_client_ca and not self.tls_cert:
             raise ValueError("--tls-client-ca needs --tls-cert and --tls-key: without TLS clients show no certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _model_control_is_asked_for(self) -> Self:
+        if self.poll_interval_s is not None and self.model_control != "poll":
+            raise ValueError("--poll-interval needs --model-control poll")
+        if self.load_models and self.model_control != "explicit":
+            raise ValueError("--load-model needs --model-control explicit: else all models are loaded")
         return self
 
     @model_validator(mode="after")
@@ -200,6 +228,13 @@ class Settings(BaseModel):
         return "mtls" if self.tls_client_ca else "tls"
 
     @property
+    def loading_refusal(self) -> str:
+        """Why clients may not load and unload models; empty: they may."""
+        if not self.control_allowed:
+            return CONTROL_OFF
+        return _FOLLOWS_ITS_FOLDER if self.model_control == "poll" else ""
+
+    @property
     def control_allowed(self) -> bool:
-        """Whether clients may load, unload and plan models."""
+        """Whether clients may load, unload and plan models, as far as `model_control` has them loaded on demand."""
         return self.is_loopback if self.allow_control is None else self.allow_control

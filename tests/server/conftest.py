@@ -1,6 +1,6 @@
 """What tests of the server's rooms share: real sessions of tiny models, on the CPU and on fakes of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,9 @@ def manage(registry: Registry) -> Iterator[Manage]:
     """`manage(folder)`: a manager of the repository there; what it loads is stopped at the end."""
     managers: list[ModelManager] = []
 
-    def make(folder: Path, *, loaded: bool = True) -> ModelManager:
+    def make(folder: Path, *, loaded: bool = True, initial: Collection[str] | None = None) -> ModelManager:
         repository = Repository.scan(folder, allow_empty=True)
-        manager = ModelManager(repository, registry, Allocation(cores=2), drain_timeout_s=DRAIN_S)
+        manager = ModelManager(repository, registry, Allocation(cores=2), drain_timeout_s=DRAIN_S, initial=initial)
         managers.append(manager)
         if loaded:
             manager.load_all()

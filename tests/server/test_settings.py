@@ -25,6 +25,9 @@ def test_defaults() -> None:
         "fast_lane": True,
         "shared_memory": False,
         "shared_memory_bytes": 1 << 30,
+        "model_control": "none",
+        "poll_interval_s": None,
+        "load_models": (),
         "allow_control": None,
         "allow_degraded": False,
         "exit_on_broken": False,
@@ -169,6 +172,44 @@ def test_the_files_of_tls_go_together(given: set[str], line: str) -> None:
 def test_control_stays_on_loopback_whatever_tls_says(given: set[str], tls: str) -> None:
     settings = Settings.parse({"grpc_address": "10.0.0.7:1", **{name: Path(name) for name in given}})
     assert (settings.tls, settings.control_allowed) == (tls, False)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"model_control": "maybe"}, """--model-control: must be 'none', 'poll' or 'explicit', not "maybe\""""),
+        ({"poll_interval_s": "2s"}, "--poll-interval needs --model-control poll"),
+        (
+            {"model_control": "poll", "poll_interval_s": "999ms"},
+            '--poll-interval: must be greater than or equal to 1, not "999ms"',
+        ),
+        ({"load_models": ("m",)}, "--load-model needs --model-control explicit: else all models are loaded"),
+        (
+            {"model_control": "poll", "load_models": ("m",)},
+            "--load-model needs --model-control explicit: else all models are loaded",
+        ),
+    ],
+)
+def test_flags_of_model_control_go_together(values: dict[str, object], line: str) -> None:
+    with pytest.raises(InvalidConfig) as raised:
+        Settings.parse(values)
+    assert str(raised.value) == f"settings: {line}"
+
+
+@pytest.mark.parametrize(
+    ("model_control", "allow_control", "refusal"),
+    [
+        ("none", True, ""),
+        ("explicit", True, ""),
+        ("poll", True, "loads and unloads what changes in its repository, and nothing on demand"),
+        ("poll", False, "loading, unloading and planning are switched off"),
+        ("explicit", False, "loading, unloading and planning are switched off"),
+    ],
+)
+def test_who_may_load_on_demand(model_control: str, *, allow_control: bool, refusal: str) -> None:
+    settings = Settings.parse({"model_control": model_control, "allow_control": allow_control})
+    assert refusal in settings.loading_refusal
+    assert bool(refusal) is bool(settings.loading_refusal)
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -53,6 +53,9 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     fast_lane: Annotated[bool, _flag("fast_lane", "--fast-lane/--public-lane")] = _DEFAULTS.fast_lane,
     shared_memory: Annotated[bool, _flag("shared_memory")] = _DEFAULTS.shared_memory,
     shared_memory_size: Annotated[str, _flag("shared_memory_bytes")] = "1GiB",
+    model_control: Annotated[str, _flag("model_control")] = _DEFAULTS.model_control,
+    poll_interval: Annotated[str | None, _flag("poll_interval_s")] = None,
+    load_model: Annotated[list[str] | None, _flag("load_models")] = None,
     allow_control: Annotated[
         bool | None, _flag("allow_control", "--allow-control/--deny-control")
     ] = _DEFAULTS.allow_control,
@@ -92,6 +95,9 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "fast_lane": fast_lane,
         "shared_memory": shared_memory,
         "shared_memory_bytes": shared_memory_size,
+        "model_control": model_control,
+        "poll_interval_s": poll_interval,
+        "load_models": tuple(load_model or ()),
         "allow_control": allow_control,
         "allow_degraded": allow_degraded,
         "exit_on_broken": exit_on_broken,

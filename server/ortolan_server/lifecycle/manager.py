@@ -1,8 +1,8 @@
 """Every model of the repository: which versions serve, and how to find, load and unload them."""
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -10,53 +10,54 @@ from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, InvalidRequest, LoadFailed, ModelNotFound, ModelNotReady
 from ortolan_server.lifecycle.comparing import why_worse
+from ortolan_server.lifecycle.model import Model
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.threads import threads_of_the_rest, warn_of_too_many
 from ortolan_server.lifecycle.version import ModelVersion
-from ortolan_server.repository import ModelEntry, ModelToml, Repository
+from ortolan_server.repository import ModelToml, Repository
 from ortolan_server.repository.versions import wanted_versions
 
-__all__ = ["Model", "ModelManager", "parse_version"]
+__all__ = ["ModelManager", "parse_version"]
 
 log = structlog.get_logger()
 
 _VERSION_DIGITS = 18  # what fits in an int64
 
 Listener = Callable[[ModelVersion], None]
-
-
-@dataclass(slots=True)
-class Model:
-    """One model: what is on disk and what became of it."""
-
-    entry: ModelEntry
-    versions: dict[int, ModelVersion] = field(default_factory=dict)
-
-    @property
-    def serving(self) -> ModelVersion | None:
-        """The version that answers when none is named: the highest that serves."""
-        return max((version for version in list(self.versions.values()) if version.serves), key=_number, default=None)
-
-    @property
-    def newest(self) -> ModelVersion | None:
-        return max(list(self.versions.values()), key=_number, default=None)
+RemovalListener = Callable[[str], None]
 
 
 class ModelManager:
     """Loads happen one at a time; finding a version never waits for one."""
 
     def __init__(
-        self, repository: Repository, registry: Registry, allocation: Allocation, *, drain_timeout_s: float
+        self,
+        repository: Repository,
+        registry: Registry,
+        allocation: Allocation,
+        *,
+        drain_timeout_s: float,
+        initial: Collection[str] | None = None,
     ) -> None:
+        """`initial`: the models that are loaded at start, while others wait until they are asked for; None: all.
+
+        With `initial` readiness waits for what was asked for and not unloaded since; without it, for every model.
+        """
         self.repository = repository
         self._registry = registry
         self._cores = allocation.cores
         self._drain_timeout_s = drain_timeout_s
-        self._models = {name: Model(entry) for name, entry in repository.models.items()}
+        self._models = {
+            name: Model(entry, expected=True)
+            for name, entry in repository.models.items()
+            if initial is None or name in initial
+        }
+        self._on_demand = initial is not None
         # What `find` answers, by model and by version as requests name it: renewed after each change of a state.
         self._serving: dict[str, dict[str, ModelVersion]] = {}
         self._renewing = threading.Lock()
         self._listeners: list[Listener] = []
+        self._removal_listeners: list[RemovalListener] = []
         self._control = threading.Lock()
         self._stopping = False
 
@@ -70,13 +71,18 @@ class ModelManager:
         return [model.versions[number] for model in self.models for number in sorted(model.versions)]
 
     @property
+    def waiting(self) -> list[str]:
+        """Models on disk that nobody has asked for yet, sorted; without `initial` there are none."""
+        return [name for name in self.repository.names() if name not in self._models] if self._on_demand else []
+
+    @property
     def ready(self) -> bool:
         """Does every required model serve? True for an empty repository: the app decides what that means."""
-        return all(model.serving for model in self.models if model.entry.config.required)
+        return all(model.serving for model in self.models if model.expected and model.entry.config.required)
 
     @property
     def empty(self) -> bool:
-        return not self._models
+        return not any(model.expected or model.serving for model in self.models)
 
     @property
     def broken(self) -> list[str]:
@@ -92,6 +98,10 @@ class ModelManager:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def subscribe_removals(self, listener: RemovalListener) -> None:
+        """`listener` hears the name of every model that is not known any more."""
+        self._removal_listeners.append(listener)
+
     def load_all(self) -> None:
         """Loads every model; one that fails leaves the others alone."""
         warn_of_too_many(self._cores, self._configs)
@@ -99,7 +109,7 @@ class ModelManager:
             with self._control:
                 if self._stopping:
                     return
-                self._load_wanted(model, force=False)
+                self._load_wanted(model, lambda _model, _number: True, force=False)
 
     def load(self, name: str, *, force: bool = False) -> None:
         """Loads or reloads a model from what is on disk now.
@@ -108,24 +118,36 @@ class ModelManager:
         assignment is worse and it is not taken by `force`. Raises ModelNotFound, LoadFailed.
         """
         with self._control:
-            entry = self.repository.rescan_model(name)
-            if entry is None:
-                raise ModelNotFound(f"no model {name!r} in the repository")
-            known = self._models.get(name)
-            model = self._models[name] = known or Model(entry)
-            # A broken model.toml does not tell whether the model is required: what it said before holds on.
-            model.entry = replace(model.entry, error=entry.error) if entry.error else entry
-            warn_of_too_many(self._cores, self._configs)
-            failures = self._load_wanted(model, force=force)
-            if known is None and not model.versions:
-                del self._models[name]  # nothing came of it
-        if failures:
-            raise LoadFailed(f"model {name!r}: {'; '.join(failures)}")
+            self._load_from_disk(name, lambda _model, _number: True, force=force)
+
+    def refresh(self, name: str) -> None:
+        """Like `load` without force, but leaves alone the versions whose files are those that were last tried.
+
+        Raises ModelNotFound, LoadFailed.
+        """
+        with self._control:
+            self._load_from_disk(name, Model.is_due, force=False)
+
+    def remove(self, name: str) -> None:
+        """Drains and unloads every version of a model that is gone from the disk, and forgets it."""
+        with self._control:
+            model = self._models.get(name)
+            if model is None:
+                return
+            model.expected = False  # first, as in `unload`
+            for version in model.versions.values():
+                version.unload(self._drain_timeout_s)
+            del self._models[name]
+            self._renew(name)
+            for listener in self._removal_listeners:
+                listener(name)
 
     def unload(self, name: str) -> None:
         """Drains and unloads every version of a model. Raises ModelNotFound."""
         with self._control:
-            for version in self.model(name).versions.values():
+            model = self.model(name)
+            model.expected &= not self._on_demand  # before its versions go: who hears of it asks for `ready`
+            for version in model.versions.values():
                 version.unload(self._drain_timeout_s)
 
     def model(self, name: str) -> Model:
@@ -174,16 +196,39 @@ class ModelManager:
         for thread in threads:
             thread.join()
 
-    def _load_wanted(self, model: Model, *, force: bool) -> list[str]:
-        """Loads the versions its policy wants, drops the others. Returns the reasons of those that failed."""
+    def _load_from_disk(self, name: str, due: Callable[[Model, int], bool], *, force: bool) -> None:
+        entry = self.repository.rescan_model(name)
+        if entry is None:
+            raise ModelNotFound(f"no model {name!r} in the repository")
+        known = self._models.get(name)
+        model = self._models[name] = known or Model(entry, expected=False)
+        # A broken model.toml does not tell whether the model is required: what it said before holds on.
+        model.entry = replace(model.entry, error=entry.error) if entry.error else entry
+        warn_of_too_many(self._cores, self._configs)
+        failures = self._load_wanted(model, due, force=force)
+        model.expected = model.expected or model.serving is not None
+        if known is None and not model.versions:
+            del self._models[name]  # nothing came of it
+        if failures:
+            raise LoadFailed(f"model {name!r}: {'; '.join(failures)}")
+
+    def _load_wanted(self, model: Model, due: Callable[[Model, int], bool], *, force: bool) -> list[str]:
+        """Loads those versions its policy wants that are due, drops what it does not want.
+
+        Returns the reasons of those that failed.
+        """
         if model.entry.error:
             return [self._unusable(model, model.entry.error)]
         try:
             wanted = wanted_versions(model.entry.config.versions, model.entry.versions)
         except InvalidConfig as error:
             return [self._unusable(model, str(error))]
-        failures = [reason for number in wanted if (reason := self._load_version(model, number, force=force))]
-        if not failures:
+        failures = [
+            reason
+            for number in wanted
+            if due(model, number) and (reason := self._load_version(model, number, force=force))
+        ]
+        if not failures and all(model.versions[number].serves for number in wanted):
             for number in sorted(set(model.versions) - set(wanted)):
                 model.versions[number].unload(self._drain_timeout_s)
                 del model.versions[number]  # only now: listeners hear nothing of versions that are not there
@@ -191,6 +236,7 @@ class ModelManager:
 
     def _unusable(self, model: Model, reason: str) -> str:
         log.error("model_unusable", model=model.entry.name, reason=reason)
+        model.tried.clear()
         model.entry = replace(model.entry, error=reason)
         for version in model.versions.values():
             if version.serves:
@@ -200,6 +246,7 @@ class ModelManager:
     def _load_version(self, model: Model, number: int, *, force: bool) -> str:
         """Loads a version aside and puts it in its place. Returns why not, or nothing."""
         entry = model.entry
+        model.tried[number] = model.files_of(number)
         before = model.versions.get(number)
         fresh = ModelVersion(entry.name, number, entry.versions[number], entry.config, self._notify)
         if before is None or not before.serves:
@@ -243,10 +290,6 @@ class ModelManager:
                 return
             versions = {version.version: version for version in list(model.versions.values()) if version.serves}
             self._serving[name] = {**versions, "": best}
-
-
-def _number(version: ModelVersion) -> int:
-    return version.number
 
 
 def _why_worse(running: ModelVersion, fresh: ModelVersion) -> str:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +12,8 @@ import structlog
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.config import ModelToml, load_model_toml
 from ortolan_server.repository.names import name_fault, printable_name
+from ortolan_server.repository.versions import version_number
+from ortolan_server.repository.watching import Snapshot, look_at
 
 __all__ = ["CONFIG_FILE", "MODEL_FILE", "TRITON_FILE", "ModelEntry", "read_model_file", "read_model_folder"]
 
@@ -19,8 +21,6 @@ MODEL_FILE = "model.onnx"
 CONFIG_FILE = "model.toml"
 TRITON_FILE = "config.pbtxt"
 
-# Triton's rule: folders with other names, or names that begin with 0, are no versions.
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _LIKE_A_VERSION = re.compile(r"[vV]?[0-9]+")
 
 _log = structlog.get_logger()
@@ -41,13 +41,17 @@ class ModelEntry:
     older one."""
     error: str | None = None
     """Why this model cannot be served at all."""
+    files: Snapshot = field(default_factory=dict)
+    """Its files as they were just before anything of it was read."""
 
 
-def read_model_folder(folder: Path, name: str) -> ModelEntry:
+def read_model_folder(folder: Path, name: str, root: Path | None = None) -> ModelEntry:
     """Reads `<folder>/model.onnx` or `<folder>/<version>/model.onnx`, and `<folder>/model.toml`.
 
-    Never raises for what it finds: that is the entry's `error`.
+    `root` is the resolved path that is served, by default the folder itself: links are followed inside it. Never
+    raises for what it finds: that is the entry's `error`.
     """
+    files = look_at(folder, root or folder.resolve())
     errors: list[str] = []
     config, config_path, versions = ModelToml(), None, dict[int, Path]()
     if fault := name_fault(name):
@@ -78,6 +82,7 @@ def read_model_folder(folder: Path, name: str) -> ModelEntry:
         config_path=config_path,
         versions=MappingProxyType(versions),
         error="\n".join(errors) or None,
+        files=files,
     )
 
 
@@ -91,12 +96,13 @@ def read_model_file(path: Path) -> ModelEntry:
         config_path=None,
         versions=MappingProxyType({1: path}),
         error=f"{path.parent / printable_name(path.name)}: {fault}" if fault else None,
+        files=look_at(path, path.parent),
     )
 
 
 def version_folders(folder: Path) -> list[str]:
     """Names of the subfolders that are versions, lowest first. Raises OSError."""
-    names = [path.name for path in folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
+    names = [path.name for path in folder.iterdir() if version_number(path.name) and path.is_dir()]
     return sorted(names, key=int)
 
 

@@ -31,6 +31,7 @@ from ortolan_server.repository.entry import (
     version_folders,
 )
 from ortolan_server.repository.names import printable_name
+from ortolan_server.repository.watching import Snapshot, look_at
 
 __all__ = ["ModelEntry", "Repository"]
 
@@ -101,10 +102,36 @@ class Repository:
                 self._models[name] = entry
         return entry
 
+    def names(self) -> list[str]:
+        """Of the models that are there now, sorted; nothing of them is read. None when the path cannot be read."""
+        try:
+            return sorted(_model_folders(self._path)) if self._layout is _Layout.REPOSITORY else [self._only_name]
+        except OSError:
+            return []
+
+    def look(self) -> Mapping[str, Snapshot]:
+        """The files of each model that is there now; nothing of them is read.
+
+        Raises InvalidConfig when the repository itself is not there or cannot be read: that says nothing of its models.
+        """
+        root = self._path.resolve()
+        try:
+            if self._layout is _Layout.REPOSITORY:
+                return {name: look_at(folder, root) for name, folder in _model_folders(self._path).items()}
+            self._path.stat()
+        except OSError as error:
+            raise InvalidConfig(f"{self._path}: cannot be read: {error.strerror}") from error
+        return {self._only_name: look_at(self._path, root)}
+
+    @property
+    def _only_name(self) -> str:
+        """The model's, where the path is one model."""
+        return printable_name(self._path.stem if self._layout is _Layout.MODEL_FILE else self._path.name)
+
     def _read_one(self, name: str) -> ModelEntry | None:
         if self._layout is _Layout.REPOSITORY:
             folder = _model_folders(self._path).get(name)
-            return read_model_folder(folder, folder.name) if folder else None
+            return read_model_folder(folder, folder.name, self._path.resolve()) if folder else None
         return _read_all(self._path, self._layout).get(name) if self._path.exists() else None
 
 
@@ -165,7 +192,8 @@ def _read_all(path: Path, layout: _Layout) -> dict[str, ModelEntry]:
         case _Layout.MODEL_FOLDER:
             entries = [read_model_folder(path, path.name)]
         case _Layout.REPOSITORY:
-            entries = [read_model_folder(folder, folder.name) for folder in _model_folders(path).values()]
+            root = path.resolve()
+            entries = [read_model_folder(folder, folder.name, root) for folder in _model_folders(path).values()]
             _warn_of_loose_files(path)
     return {entry.name: entry for entry in entries}
 

@@ -1,5 +1,6 @@
 """Which versions of a model are wanted: a pure decision on the policy and on what is on disk."""
 
+import re
 from collections.abc import Collection
 from typing import Annotated, Self
 
@@ -8,12 +9,15 @@ from pydantic.config import JsonDict
 
 from ortolan_server.errors import InvalidConfig
 
-__all__ = ["VersionPolicy", "wanted_versions"]
+__all__ = ["VersionPolicy", "version_number", "wanted_versions"]
 
 MAX_VERSION = 2**63 - 1
 """The largest int64, as which other servers of the protocol read versions."""
 
 _Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+
+# Triton's rule: folders with other names, or names that begin with 0, are no versions.
+_FOLDER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 _EXACTLY_ONE: JsonDict = {"oneOf": [{"required": [key]} for key in ("latest", "all", "specific")]}
@@ -45,6 +49,11 @@ class VersionPolicy(BaseModel):
         if self.specific is not None and (not self.specific or len(set(self.specific)) < len(self.specific)):
             raise ValueError(f"specific: must name at least one version, each once, not {list(self.specific)}")
         return self
+
+
+def version_number(folder: str) -> int | None:
+    """The version that a folder of that name holds; None: it is no version's."""
+    return int(folder) if _FOLDER.fullmatch(folder) else None
 
 
 def wanted_versions(policy: VersionPolicy, on_disk: Collection[int]) -> tuple[int, ...]:

@@ -3,18 +3,21 @@
 from ortolan.inference import inference_pb2 as pb
 from ortolan_server.errors import InvalidRequest, NotAllowed, NotSupported
 from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.states import State
 from ortolan_server.services.load_parameters import read_load_parameters
-from ortolan_server.settings import CONTROL_OFF
 
 __all__ = ["RepositoryService"]
+
+_NOT_ASKED_FOR = "it is in the repository, and nobody has asked for it: RepositoryModelLoad loads it"
 
 
 class RepositoryService:
     """Request message in, response message out, or a domain error."""
 
-    def __init__(self, manager: ModelManager, *, control_allowed: bool) -> None:
+    def __init__(self, manager: ModelManager, *, refusal: str = "") -> None:
+        """`refusal`: why nothing is loaded or unloaded on demand; empty: it is."""
         self._manager = manager
-        self._control_allowed = control_allowed
+        self._refusal = refusal
 
     def index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         _one_repository(request.repository_name)
@@ -30,6 +33,11 @@ class RepositoryService:
             for model in self._manager.models
             if model.entry.error and not model.versions and not request.ready
         ]
+        if not request.ready:
+            rows += [
+                pb.RepositoryIndexResponse.ModelIndex(name=name, state=State.UNLOADED, reason=_NOT_ASKED_FOR)
+                for name in self._manager.waiting
+            ]
         return pb.RepositoryIndexResponse(models=sorted(rows, key=lambda row: (row.name, int(row.version or 0))))
 
     def load(self, request: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
@@ -49,8 +57,8 @@ class RepositoryService:
         return pb.RepositoryModelUnloadResponse()
 
     def _require_control(self, repository: str, model: str) -> None:
-        if not self._control_allowed:
-            raise NotAllowed(CONTROL_OFF)
+        if self._refusal:
+            raise NotAllowed(self._refusal)
         _one_repository(repository)
         if not model:
             raise InvalidRequest("model_name is empty")

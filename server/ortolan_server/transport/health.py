@@ -11,7 +11,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from ortolan.inference import inference_pb2
-from ortolan_server.lifecycle.manager import Model, ModelManager
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.model import Model
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.services.metadata import MetadataService
@@ -51,6 +52,7 @@ class Health:
     def follow(self) -> None:
         """Shows every model as it is now, then every change."""
         self._manager.subscribe(self._changed)
+        self._manager.subscribe_removals(self._removed)
         with self._lock:
             for model in self._manager.models:
                 self._set_model(model)
@@ -72,6 +74,12 @@ class Health:
         with self._lock:
             self._set_version(version)
             self._set_model(self._manager.model(version.model))
+            self._set_server()
+
+    def _removed(self, name: str) -> None:
+        with self._lock:
+            for service in (name, f"{name}#contract"):
+                self._set(service, serves=False)
             self._set_server()
 
     def _set_version(self, version: ModelVersion) -> None:

@@ -52,7 +52,7 @@ def test_nodes_that_would_move_down_keep_the_old_one_serving(manager: ModelManag
     )
     assert before.reason.startswith(told)
     assert assignment_summary(before).reason == before.reason
-    index = RepositoryService(manager, control_allowed=True).index(pb.RepositoryIndexRequest())
+    index = RepositoryService(manager).index(pb.RepositoryIndexRequest())
     assert [(row.state, row.reason) for row in index.models] == [("READY", before.reason)]
 
 
@@ -69,7 +69,7 @@ def test_what_was_loaded_aside_is_let_go(manage: Manage, faulty: Faulty, tmp_pat
 
 
 def test_by_force_the_worse_one_is_taken(manager: ModelManager, faulty: Faulty) -> None:
-    service = RepositoryService(manager, control_allowed=True)
+    service = RepositoryService(manager)
     faulty.commands.say("absent")
     with pytest.raises(LoadFailed):
         service.load(pb.RepositoryModelLoadRequest(model_name="m"))

@@ -8,6 +8,7 @@ from ortolan.inference import inference_pb2 as pb
 from ortolan_server.errors import InvalidRequest, LoadFailed, ModelNotFound, NotAllowed, NotSupported
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.services.repository import RepositoryService
+from ortolan_server.settings import CONTROL_OFF
 from tests import models
 from tests.server.conftest import Manage
 
@@ -26,7 +27,7 @@ def manager(manage: Manage, tmp_path: Path) -> ModelManager:
 
 @pytest.fixture
 def service(manager: ModelManager) -> RepositoryService:
-    return RepositoryService(manager, control_allowed=True)
+    return RepositoryService(manager)
 
 
 def rows(service: RepositoryService, *, ready: bool = False) -> list[Row]:
@@ -75,12 +76,24 @@ def test_unknown_models(service: RepositoryService) -> None:
 
 
 def test_control_can_be_off(manager: ModelManager) -> None:
-    service = RepositoryService(manager, control_allowed=False)
+    service = RepositoryService(manager, refusal=CONTROL_OFF)
     with pytest.raises(NotAllowed, match="--allow-control"):
         service.load(pb.RepositoryModelLoadRequest(model_name="good"))
     with pytest.raises(NotAllowed, match="--allow-control"):
         service.unload(pb.RepositoryModelUnloadRequest(model_name="good"))
     assert rows(service, ready=True)
+
+
+def test_models_that_nobody_asked_for_are_listed(manage: Manage, tmp_path: Path) -> None:
+    for name in ("asked", "idle"):
+        models.save(models.add_one(), tmp_path / name)
+    service = RepositoryService(manage(tmp_path, initial=["asked"]))
+    models.save(models.add_one(), tmp_path / "late")
+    assert rows(service) == [("asked", "1", "READY"), ("idle", "", "UNLOADED"), ("late", "", "UNLOADED")]
+    assert rows(service, ready=True) == [("asked", "1", "READY")]
+    service.load(pb.RepositoryModelLoadRequest(model_name="idle"))
+    service.unload(pb.RepositoryModelUnloadRequest(model_name="asked"))
+    assert rows(service) == [("asked", "1", "UNLOADED"), ("idle", "1", "READY"), ("late", "", "UNLOADED")]
 
 
 def test_what_is_not_supported_is_named(service: RepositoryService) -> None:

@@ -54,6 +54,18 @@ class Asked:
         return bool(answer.status == SERVING)
 
 
+def test_a_model_that_is_forgotten(manage: Manage, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "good")
+    models.save(models.add_one(), tmp_path / "bad", toml="colour = 1\n")
+    manager = manage(tmp_path)
+    health = Asked(manager)
+    before = health[""]
+    manager.remove("bad")
+    assert (before, health[""]) == (False, True)
+    manager.remove("good")
+    assert not any(health[service] for service in ("", "good", "good/1", "good#contract"))
+
+
 def test_models_versions_and_contracts(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "kept")
     models.save(models.add_one(), tmp_path / "degraded", toml=DEGRADED)
