@@ -14,6 +14,7 @@ from tests import models
 from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import Heard, add_one
 
+_OWN_EVENTS = ("folder_", "model_refused", "repository_")
 ALL_VERSIONS = "[versions]\nall = true\n"
 
 
@@ -22,11 +23,11 @@ def following(manager: ModelManager) -> Poller:
 
 
 def settle(poller: Poller) -> list[str]:
-    """Two looks: what came between is seen by the first and acted on by the second. Returns the events."""
+    """Two looks: what came between is seen by the first and acted on by the second. Returns the poller's events."""
     with capture_logs() as events:
         poller.step()
         poller.step()
-    return [event["event"] for event in events if event["event"].startswith(("folder", "model", "repository"))]
+    return [event["event"] for event in events if event["event"].startswith(_OWN_EVENTS)]
 
 
 def put_aside(path: Path) -> None:
