@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[1]
 
 # In the Open Inference Protocol but not in Triton's edition of it, whose clients skip what they do not know.
 BEYOND_TRITON = {("inference.ModelMetadataResponse", "properties", 6)}
-# Theirs sits alone in a `oneof`, which the wire does not show.
-OURS_WITHOUT_ONEOF = {"inference.ModelConfig.dynamic_batching"}
+# Theirs sit in a `oneof`, which the wire does not show.
+OURS_WITHOUT_ONEOF = {
+    f"inference.ModelConfig.{name}" for name in ("dynamic_batching", "sequence_batching", "ensemble_scheduling")
+}
 
 
 def test_stubs_are_fresh() -> None:
