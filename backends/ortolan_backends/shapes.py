@@ -5,7 +5,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-__all__ = ["PROFILE_FORM", "ProfileShapes", "check_profile"]
+__all__ = ["PROFILE_FORM", "ProfileShapes", "check_profile", "parse_profile"]
 
 PROFILE_FORM = "shapes by input: { images = [1, 3, 224, 224] }"
 # ONNX Runtime separates inputs and their shapes with these, and has no way to quote them.
@@ -49,7 +49,7 @@ class _HasProfile(Protocol):
 def check_profile(options: _HasProfile) -> None:
     """Raises ValueError unless there is no profile, or a whole one: the same inputs, min <= opt <= max throughout."""
     texts = {name: getattr(options, f"profile_{name}_shapes") for name in ("min", "opt", "max")}
-    given = {name: _decoded(text) for name, text in texts.items() if text is not None}
+    given = {name: parse_profile(text) for name, text in texts.items() if text is not None}
     if not given:
         return
     if missing := [f"profile_{name}_shapes" for name in texts if name not in given]:
@@ -63,6 +63,7 @@ def check_profile(options: _HasProfile) -> None:
             raise ValueError(f"the profile of {name} must have min <= opt <= max in every dimension")
 
 
-def _decoded(text: str) -> dict[str, tuple[int, ...]]:
+def parse_profile(text: str) -> dict[str, tuple[int, ...]]:
+    """Shapes by input, from ONNX Runtime's spelling. Raises ValueError."""
     pairs = (pair.split(":") for pair in text.split(","))
     return {name: tuple(map(int, shape.split("x"))) for name, shape in pairs}

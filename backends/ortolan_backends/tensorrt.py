@@ -1,5 +1,6 @@
 """TensorRT: compiled engines for NVIDIA GPUs."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
@@ -13,13 +14,12 @@ from ortolan_backends.tensorrt_probe import probe_tensorrt
 if TYPE_CHECKING:
     from ortolan_backends.runtime.ort import onnxruntime
 
-__all__ = ["BACKEND", "TensorRtBackend", "TensorRtOptions"]
+__all__ = ["BACKEND", "NEEDED_OPTIONS", "TensorRtBackend", "TensorRtOptions"]
 
 _PROVIDER = "TensorrtExecutionProvider"
 _PATH = r"^[^\x00]+$"
 _MAX_INT = (1 << 31) - 1
-# Each does nothing without the other.
-_NEEDS = {
+NEEDED_OPTIONS: Mapping[str, str] = {
     "int8_calibration_table": "int8",
     "int8_native_calibration_table": "int8",
     "engine_cache_path": "engine_cache",
@@ -27,6 +27,7 @@ _NEEDS = {
     "timing_cache_path": "timing_cache",
     "force_timing_cache": "timing_cache",
 }
+"""Each does nothing without the other."""
 
 
 class TensorRtOptions(ProviderOptions):
@@ -181,7 +182,7 @@ class TensorRtOptions(ProviderOptions):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         check_profile(self)
-        for name, needed in _NEEDS.items():
+        for name, needed in NEEDED_OPTIONS.items():
             if getattr(self, name) and not getattr(self, needed):
                 raise ValueError(f"{name} has no effect without {needed} = true")
         return self

@@ -12,6 +12,7 @@ from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis
+from ortolan_server.lifecycle.declared import require_declared
 from ortolan_server.lifecycle.samples import Sample, read_samples
 from ortolan_server.repository import ModelToml
 from ortolan_server.repository.external_data import check_external_data
@@ -54,6 +55,7 @@ def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml, 
         return OpenModel(report, None)
     try:
         signature = Signature.of(report.session.inputs, report.session.outputs)
+        require_declared(signature, config)
         if config.batching is not None:
             require_batch_axis(signature)
         for sample in samples:

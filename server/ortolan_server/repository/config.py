@@ -14,9 +14,11 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic.json_schema import JsonSchemaValue
 
 from ortolan_server.errors import InvalidConfig
+from ortolan_server.repository.names import file_fault
 from ortolan_server.repository.tables import (
     Batching,
     ChainRung,
+    DeclaredTensor,
     Failover,
     Limits,
     Lock,
@@ -44,6 +46,10 @@ class ModelToml(Table):
         default=False,
         description="Serve a model with which some input can end the process, such as an integer division by it?",
     )
+    file: str = Field(
+        default="model.onnx",
+        description="Name of the model's file, in the folder of each version.",
+    )
     chain: Annotated[tuple[ChainRung, ...], Lax] = Field(
         default=(ChainRung(provider="cpu"),),
         description="Execution providers in order of preference; each table also holds the options of its provider.",
@@ -56,6 +62,10 @@ class ModelToml(Table):
         default=None, description="Joins inferences that wait. Without it each runs alone."
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds of each version of the model.")
+    input: Annotated[tuple[DeclaredTensor, ...], Lax] = Field(
+        default=(), description="Inputs that the model must have; it is refused if it contradicts."
+    )
+    output: Annotated[tuple[DeclaredTensor, ...], Lax] = Field(default=(), description="The same of outputs.")
     warmup: Annotated[tuple[Warmup, ...], Lax] = Field(
         default=(),
         description="Runs that are made before the model is READY, and that its rungs are compared on.",
@@ -82,6 +92,13 @@ class ModelToml(Table):
             kept = tuple(provider for provider in require.provider if provider in names)
             require = require.model_copy(update={"provider": kept or (names[0],)})
         return self.model_copy(update={"chain": chain, "require": require})
+
+    @field_validator("file")
+    @classmethod
+    def _check_file(cls, value: str) -> str:
+        if fault := file_fault(value):
+            raise ValueError(fault)
+        return value
 
     @field_validator("chain", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ import structlog
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.config import ModelToml, load_model_toml
 from ortolan_server.repository.names import name_fault, printable_name
+from ortolan_server.repository.triton import Note, load_config, translate
 from ortolan_server.repository.versions import version_number
 from ortolan_server.repository.watching import Snapshot, look_at
 
@@ -33,8 +34,9 @@ class ModelEntry:
     name: str
     folder: Path
     config: ModelToml
-    """The defaults when there is no model.toml, or when it is broken."""
+    """The defaults when there is no file, or when it is broken."""
     config_path: Path | None
+    """The model.toml, or the config.pbtxt that stands for it."""
     versions: Mapping[int, Path]
     """Version → model file, in ascending order. A version folder without a model file is among them, with the
     path at which the file is missing: a newest version that is incomplete must fail, not quietly give way to an
@@ -43,38 +45,32 @@ class ModelEntry:
     """Why this model cannot be served at all."""
     files: Snapshot = field(default_factory=dict)
     """Its files as they were just before anything of it was read."""
+    notes: tuple[Note, ...] = ()
+    """What became of the settings of a config.pbtxt."""
 
 
 def read_model_folder(folder: Path, name: str, root: Path | None = None) -> ModelEntry:
-    """Reads `<folder>/model.onnx` or `<folder>/<version>/model.onnx`, and `<folder>/model.toml`.
+    """Reads the folder's `model.toml`, or else its `config.pbtxt`, and finds the model files of its versions.
 
     `root` is the resolved path that is served, by default the folder itself: links are followed inside it. Never
     raises for what it finds: that is the entry's `error`.
     """
     files = look_at(folder, root or folder.resolve())
     errors: list[str] = []
-    config, config_path, versions = ModelToml(), None, dict[int, Path]()
+    config, config_path, notes, versions = ModelToml(), None, tuple[Note, ...](), dict[int, Path]()
     if fault := name_fault(name):
         errors.append(f"{folder.parent / printable_name(name)}: {fault}")
     try:
-        versions = _find_versions(folder)
+        config, config_path, notes = _read_config(folder, name)
+    except InvalidConfig as error:
+        errors.append(str(error))
+        config_path = _config_path(folder)
+    try:
+        versions = _find_versions(folder, config.file)
     except InvalidConfig as error:
         errors.append(str(error))
     except OSError as error:
         errors.append(f"{folder}: cannot be read: {error.strerror}")
-    if os.path.lexists(folder / CONFIG_FILE):
-        config_path = folder / CONFIG_FILE
-        try:
-            config = load_model_toml(config_path)
-        except InvalidConfig as error:
-            errors.append(str(error))
-    if os.path.lexists(folder / TRITON_FILE):
-        _log.warning(
-            "triton_config_ignored",
-            model=printable_name(name),
-            path=str(folder / TRITON_FILE),
-            hint=f"its options are not read; write what you need of them into {CONFIG_FILE}",
-        )
     return ModelEntry(
         name=printable_name(name),
         folder=folder,
@@ -83,6 +79,7 @@ def read_model_folder(folder: Path, name: str, root: Path | None = None) -> Mode
         versions=MappingProxyType(versions),
         error="\n".join(errors) or None,
         files=files,
+        notes=notes,
     )
 
 
@@ -106,26 +103,45 @@ def version_folders(folder: Path) -> list[str]:
     return sorted(names, key=int)
 
 
-def _find_versions(folder: Path) -> dict[int, Path]:
+def _config_path(folder: Path) -> Path | None:
+    """`model.toml` before Triton's file; None without both."""
+    return next((folder / name for name in (CONFIG_FILE, TRITON_FILE) if os.path.lexists(folder / name)), None)
+
+
+def _read_config(folder: Path, name: str) -> tuple[ModelToml, Path | None, tuple[Note, ...]]:
+    """The configuration, where it comes from, and what became of Triton's settings. Raises InvalidConfig."""
+    path = _config_path(folder)
+    if path is None:
+        return ModelToml(), None, ()
+    if path.name == TRITON_FILE:
+        translation = translate(load_config(path), name)
+        return translation.config, path, translation.notes
+    if os.path.lexists(folder / TRITON_FILE):
+        _log.info("triton_config_not_read", model=printable_name(name), instead=str(path))
+    return load_model_toml(path), path, ()
+
+
+def _find_versions(folder: Path, file: str) -> dict[int, Path]:
+    """`file` is the name of the model's file in each of them."""
     numbers = version_folders(folder)
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     for name in names:
         if _LIKE_A_VERSION.fullmatch(name) and name not in numbers and (folder / name).is_dir():
             hint = "a version is a positive number without leading zeros"
             _log.warning("version_folder_ignored", path=str(folder / name), hint=hint)
-    if os.path.lexists(folder / MODEL_FILE):
+    if os.path.lexists(folder / file):
         if numbers:
             found = ", ".join(numbers)
-            raise InvalidConfig(f"{folder}: has both {MODEL_FILE} and version folders ({found}); keep one of the two")
-        return {1: _model_path(folder)}
-    versions = {int(number): _model_path(folder / number) for number in numbers}
+            raise InvalidConfig(f"{folder}: has both {file} and version folders ({found}); keep one of the two")
+        return {1: _model_path(folder, file)}
+    versions = {int(number): _model_path(folder / number, file) for number in numbers}
     if not any(path.is_file() for path in versions.values()):
         found = ", ".join(map(printable_name, names)) or "nothing"
-        raise InvalidConfig(f"{folder}: has neither {MODEL_FILE} nor <version>/{MODEL_FILE}; found: {found}")
+        raise InvalidConfig(f"{folder}: has neither {file} nor <version>/{file}; found: {found}")
     return versions
 
 
-def _model_path(folder: Path) -> Path:
-    """`model.onnx` in a folder; as in Triton it can itself be a folder that holds the file and its data."""
-    path = folder / MODEL_FILE
+def _model_path(folder: Path, file: str) -> Path:
+    """The model's file in a folder; as in Triton it can itself be a folder that holds model.onnx and its data."""
+    path = folder / file
     return path / MODEL_FILE if path.is_dir() else path

@@ -6,7 +6,7 @@
     <model>/model.onnx                            the same, version 1
     <name>.onnx                                   version 1 of a model called <name>
 
-Triton's layout is the first of these; its config.pbtxt is not read, and a warning says so. Names that begin
+Triton's layout is the first of these; its config.pbtxt is read where there is no model.toml. Names that begin
 with a dot are skipped everywhere: Kubernetes keeps the data of its mounts in such folders, behind links.
 """
 
@@ -159,12 +159,13 @@ def _recognise(path: Path) -> _Layout:
 
 
 def _config_left_behind(path: Path) -> Path | None:
-    """The model.toml that serving this path alone would pass over, and with it the model's contract."""
+    """The configuration that serving this path alone would pass over, and with it the model's contract."""
     folder = path if path.is_dir() else path.parent
     above = [] if folder is path else [folder]
     if folder.name.isdecimal():
         above.append(folder.parent)
-    return next((place / CONFIG_FILE for place in above if (place / CONFIG_FILE).is_file()), None)
+    files = (place / name for place in above for name in (CONFIG_FILE, TRITON_FILE))
+    return next((file for file in files if file.is_file()), None)
 
 
 def _is_one_model(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-__all__ = ["name_fault", "printable_name"]
+__all__ = ["file_fault", "name_fault", "printable_name"]
 
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -20,6 +20,13 @@ def name_fault(name: str) -> str | None:
     if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in name):
         return "a model's name cannot have control characters or bytes that are not UTF-8"
     return None
+
+
+def file_fault(name: str) -> str | None:
+    """Why this cannot be the name of the model's file in the folder of a version; None when it can."""
+    if name.endswith(".onnx") and not set(name) & set("/\\\0"):
+        return None
+    return f"must be the name of a .onnx file in the version's folder, not {name!r}"
 
 
 def printable_name(name: str) -> str:

@@ -149,8 +149,8 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
             [
                 (
                     "requires: unknown key; did you mean 'require'? "
-                    "allowed: batching, chain, failover, limits, lock, numeric, require, required, trust_inputs, "
-                    "versions, warmup"
+                    "allowed: batching, chain, failover, file, input, limits, lock, numeric, output, require, "
+                    "required, trust_inputs, versions, warmup"
                 )
             ],
         ),
@@ -209,8 +209,8 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
             "[cluster]\nmax_size = 8",
             [
                 (
-                    "cluster: unknown key; allowed: batching, chain, failover, limits, lock, numeric, require, required, "
-                    "trust_inputs, versions, warmup"
+                    "cluster: unknown key; allowed: batching, chain, failover, file, input, limits, lock, numeric, "
+                    "output, require, required, trust_inputs, versions, warmup"
                 )
             ],
         ),
@@ -290,9 +290,12 @@ def test_json_schema_describes_the_file() -> None:
         "batching",
         "chain",
         "failover",
+        "file",
+        "input",
         "limits",
         "lock",
         "numeric",
+        "output",
         "require",
         "required",
         "trust_inputs",

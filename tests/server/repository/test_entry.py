@@ -54,7 +54,7 @@ def test_every_fault_is_told_at_once_and_the_config_is_the_default(root: Path) -
     (root / "model.toml").write_text("required = 1")
     entry = read_model_folder(root, "digits")
     assert entry.error is not None
-    assert [line.split(": ")[0] for line in entry.error.splitlines()] == [str(root), str(root / "model.toml")]
+    assert [line.split(": ")[0] for line in entry.error.splitlines()] == [str(root / "model.toml"), str(root)]
     assert entry.config == ModelToml()
     assert entry.config.required, "a broken file cannot make its model optional"
 

@@ -71,18 +71,14 @@ def test_models_called_by_a_number_are_not_taken_for_versions(root: Path, place:
     assert found(Repository.scan(root)) == {"7": {1: "7/1/model.onnx"}, "8": {2: "8/2/model.onnx"}}
 
 
-def test_tritons_layout_loads_and_its_options_are_said_not_to_be_read(root: Path, place: Place) -> None:
+def test_tritons_layout_loads(root: Path, place: Place) -> None:
     place("simple/1/model.onnx")
     place("big/3/model.onnx/model.onnx")  # Triton's form for a model with external data
     (root / "simple/config.pbtxt").write_text('platform: "onnxruntime_onnx"')
     (root / "simple/labels.txt").write_text("a")
-    with capture_logs() as events:
-        repository = Repository.scan(root)
+    repository = Repository.scan(root)
     assert found(repository) == {"big": {3: "big/3/model.onnx/model.onnx"}, "simple": {1: "simple/1/model.onnx"}}
-    assert [(event["event"], event["log_level"], event["model"]) for event in events] == [
-        ("triton_config_ignored", "warning", "simple")
-    ]
-    assert "not read" in events[0]["hint"]
+    assert repository.models["simple"].config_path == root / "simple/config.pbtxt"
 
 
 def test_a_mount_of_kubernetes(root: Path, place: Place) -> None:

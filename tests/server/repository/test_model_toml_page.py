@@ -11,6 +11,7 @@ from ortolan_backends.catalog import Catalog
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import (
     Batching,
+    DeclaredTensor,
     Failover,
     Limits,
     Lock,
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`[batching]`": Batching,
     "`[limits]`": Limits,
     "`[versions]`": VersionPolicy,
+    "`[[input]]` and `[[output]]`": DeclaredTensor,
     "`[[warmup]]`": Warmup,
     "`[numeric]`": Numeric,
     "`[lock]`": Lock,
@@ -64,6 +66,7 @@ def test_the_example_has_every_key() -> None:
     assert config.batching is not None
     assert config.batching.model_fields_set == set(Batching.model_fields)
     assert config.limits.model_fields_set == set(Limits.model_fields)
+    assert config.input[0].model_fields_set == config.output[0].model_fields_set == set(DeclaredTensor.model_fields)
     (sample,) = config.warmup
     assert sample.model_fields_set == set(Warmup.model_fields)
     assert config.numeric.model_fields_set == set(Numeric.model_fields)
@@ -75,7 +78,7 @@ def test_the_example_has_every_key() -> None:
 def test_every_key_has_its_row_and_its_default(section: str) -> None:
     model = SECTIONS[section]
     written = rows(section)
-    top = {"required", "trust_inputs"}  # the others are tables, each with a section of its own
+    top = {"required", "trust_inputs", "file"}  # the others are tables, each with a section of its own
     assert written.keys() == (top if model is ModelToml else model.model_fields.keys())
     for key, default in written.items():
         value = model.model_fields[key].default

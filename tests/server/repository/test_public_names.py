@@ -6,6 +6,7 @@ def test_what_is_public() -> None:
         "DEFAULT_NODE_SHARE",
         "Batching",
         "ChainRung",
+        "DeclaredTensor",
         "Failover",
         "Limits",
         "Lock",

@@ -1,0 +1,48 @@
+"""`model_warmup`: runs that are made before the model is served."""
+
+from ortolan.inference import model_config_pb2 as pb
+from ortolan_server.repository.triton.fields import at, item
+from ortolan_server.repository.triton.notes import Ledger
+
+__all__ = ["read_warmup"]
+
+_KEY = "model_warmup"
+
+
+def read_warmup(config: pb.ModelConfig, ledger: Ledger) -> list[dict[str, object]]:
+    """`[[warmup]]` of the model.toml."""
+    return [
+        _sample(item(_KEY, index), sample, ledger, batched=bool(config.max_batch_size))
+        for index, sample in enumerate(config.model_warmup)
+    ]
+
+
+def _sample(key: str, sample: pb.ModelWarmup, ledger: Ledger, *, batched: bool) -> dict[str, object]:
+    rows = max(sample.batch_size, 1)
+    if not batched and rows > 1:
+        ledger.refuse(f"{key}.batch_size", f"must be 1 with max_batch_size 0, not {rows}")
+    document: dict[str, object] = {"runs": max(sample.count, 1)}
+    if sample.name:
+        document["name"] = sample.name
+        ledger.honoured(f"{key}.name", sample.name, "name of the [[warmup]]")
+    if batched:
+        document["batch_sizes"] = [rows]
+    if sample.batch_size:
+        ledger.honoured(f"{key}.batch_size", sample.batch_size, f"batch_sizes = [{rows}]" if batched else "one run")
+    if sample.count:
+        ledger.honoured(f"{key}.count", sample.count, f"runs = {sample.count}")
+    document["inputs"] = {
+        name: _input(at(f"{key}.inputs", name), one, [rows] if batched else [], ledger)
+        for name, one in sorted(sample.inputs.items())
+    }
+    return document
+
+
+def _input(key: str, given: pb.ModelWarmup.Input, batch: list[int], ledger: Ledger) -> dict[str, object]:
+    shape = batch + list(given.dims)
+    data = "zeros" if given.WhichOneof("input_data_type") == "zero_data" else "random"
+    text = f'shape = {shape}, data = "{data}"'
+    ledger.honoured(key, "", text, parts=("dims", "data_type", "zero_data", "random_data"))
+    if given.input_data_file:
+        ledger.not_honoured(f"{key}.input_data_file", given.input_data_file, "random values take its place")
+    return {"shape": shape, "data": data}
