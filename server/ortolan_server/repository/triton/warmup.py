@@ -11,13 +11,15 @@ _KEY = "model_warmup"
 
 def read_warmup(config: pb.ModelConfig, ledger: Ledger) -> list[dict[str, object]]:
     """`[[warmup]]` of the model.toml."""
+    joined = config.HasField("dynamic_batching")
     return [
-        _sample(item(_KEY, index), sample, ledger, batched=bool(config.max_batch_size))
+        _sample(item(_KEY, index), sample, ledger, batched=bool(config.max_batch_size), joined=joined)
         for index, sample in enumerate(config.model_warmup)
     ]
 
 
-def _sample(key: str, sample: pb.ModelWarmup, ledger: Ledger, *, batched: bool) -> dict[str, object]:
+def _sample(key: str, sample: pb.ModelWarmup, ledger: Ledger, *, batched: bool, joined: bool) -> dict[str, object]:
+    """The shapes tell the rows; where inferences are joined they would be run at every size of a batch without more."""
     rows = max(sample.batch_size, 1)
     if not batched and rows > 1:
         ledger.refuse(f"{key}.batch_size", f"must be 1 with max_batch_size 0, not {rows}")
@@ -25,10 +27,12 @@ def _sample(key: str, sample: pb.ModelWarmup, ledger: Ledger, *, batched: bool) 
     if sample.name:
         document["name"] = sample.name
         ledger.honoured(f"{key}.name", sample.name, "name of the [[warmup]]")
-    if batched:
+    if batched and joined:
         document["batch_sizes"] = [rows]
     if sample.batch_size:
-        ledger.honoured(f"{key}.batch_size", sample.batch_size, f"batch_sizes = [{rows}]" if batched else "one run")
+        ledger.honoured(
+            f"{key}.batch_size", sample.batch_size, f"its inputs have {rows} rows" if batched else "one run"
+        )
     if sample.count:
         ledger.honoured(f"{key}.count", sample.count, f"runs = {sample.count}")
     document["inputs"] = {

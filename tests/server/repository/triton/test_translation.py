@@ -102,7 +102,7 @@ def test_warm_up() -> None:
     text = (
         ON_CPU
         + """
-        max_batch_size: 8
+        max_batch_size: 8 dynamic_batching {}
         model_warmup [
           { name: "zeros" batch_size: 4 count: 3
             inputs { key: "x" value: { data_type: TYPE_FP32 dims: [ 2 ] zero_data: true } } },
@@ -139,6 +139,9 @@ def test_a_warm_up_without_a_batch() -> None:
     (sample,) = translated(text).config.warmup
     assert sample.batch_sizes == ()
     assert sample.inputs["x"].shape == (2,)
+    (sample,) = translated(f"max_batch_size: 8 {text}").config.warmup
+    assert sample.batch_sizes == ()
+    assert sample.inputs["x"].shape == (1, 2)
     assert refusal(text.replace("1", "2")) == ["model_warmup[1].batch_size: must be 1 with max_batch_size 0, not 2"]
 
 
