@@ -1,6 +1,7 @@
 """What the tests of every language share: servers to talk to, and how a language's own test command is run."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,6 @@ def example_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
     magika = ROOT / "examples" / "models" / "magika"
     repository = tmp_path_factory.mktemp("examples")
     for name in ("digits", "magika"):
-        (repository / name).symlink_to(magika.with_name(name))
+        shutil.copytree(magika.with_name(name), repository / name)
     with running_server(repository) as server:
         yield {**os.environ, "ORTOLAN_ADDRESS": server.address, "ORTOLAN_LABELS": str(magika / "labels.txt")}

@@ -27,6 +27,8 @@ _DEVICE_TYPES = tuple(
     getattr(_state, name) for name in ("EPFail", "EngineError", "DeviceReset") if hasattr(_state, name)
 )
 
+_NEWER_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
+_NEWER_OPSET = re.compile(r"Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)", re.DOTALL)
 _CANCELLED = re.compile(r"terminate flag being set", re.IGNORECASE)
 _NO_MEMORY = re.compile(
     r"Failed to allocate memory|bad_alloc|out of memory|bad allocation"
@@ -86,11 +88,23 @@ def classify_open(error: Exception, *, stage: str, log: str) -> OpenRefused:
     """The error of opening a session in our terms; `log` is the telling message of ONNX Runtime's log."""
     log = plain(log)
     text = plain(str(error)) or type(error).__name__
+    if newer := _why_newer(text):
+        return UnservableModel(newer, stage=stage)
     if isinstance(error, _BAD_MODEL):
         return UnservableModel(text, stage=stage)
     # "Provider configuration is not supported" is all that attach says: the log knows the library.
     reason = f"{text} ({log})" if log and log not in text else text
     return OpenRefused(reason, stage=stage)
+
+
+def _why_newer(text: str) -> str:
+    """Why no provider of this ONNX Runtime can open a model that is newer than it; empty: that is not what it says."""
+    ours = f"this ONNX Runtime {onnxruntime.__version__} reads"
+    if match := _NEWER_IR.search(text):
+        return f"the model is of IR version {match[1]}; {ours} those up to {match[2]}"
+    if match := _NEWER_OPSET.search(text):
+        return f"the model is of opset {match[1]} of {match[2]}; {ours} those up to {match[3]}"
+    return ""
 
 
 def plain(text: str) -> str:

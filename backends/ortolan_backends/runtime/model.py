@@ -4,6 +4,8 @@ ONNX Runtime reports assignments by node name, and names may be empty or doubled
 names and opened from memory; the others from their file.
 """
 
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,10 @@ _SIZED = frozenset({"ConstantOfShape", "Expand", "Range", "Tile"})
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
+
+
+# Protocol Buffers count in an int32.
+_LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,12 @@ class ModelFile:
 def read_model(path: Path) -> ModelFile:
     """Reads a model and names its nodes. Raises UnservableModel when the file is not an ONNX model."""
     try:
+        status = path.stat()
+    except OSError as error:
+        raise UnservableModel(f"{path.name} cannot be read: {error.strerror}", stage="open") from error
+    if fault := _file_fault(status):
+        raise UnservableModel(f"{path.name} {fault}", stage="open")
+    try:
         proto = onnx.load(str(path), load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
         raise UnservableModel(f"{path.name} is not a readable ONNX model: {error}", stage="open") from error
@@ -79,6 +91,17 @@ def read_model(path: Path) -> ModelFile:
             raise UnservableModel(f"the functions of {path.name} cannot be inlined: {error}", stage="open") from error
     changed |= _name_nodes(proto.graph)
     return ModelFile(path, proto, proto.SerializeToString() if changed else str(path))
+
+
+def _file_fault(status: os.stat_result) -> str | None:
+    """What keeps a file from being a model, before it is opened: reading a pipe would wait for ever."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a plain file"
+    if status.st_size == 0:
+        return "is empty: it has 0 bytes"
+    if status.st_size > _LARGEST:
+        return f"has {status.st_size} bytes; a model has at most {_LARGEST}, and larger weights in files beside it"
+    return None
 
 
 def walk(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -253,8 +253,11 @@ class ModelManager:
             model.versions[number] = fresh  # so that LOADING shows
             if before is not None:
                 before.unload(0.0)  # one whose device failed still has its session
-        threads = threads_of_the_rest(self._cores, self._configs)
-        fresh.load(self._registry, str(entry.config_path or entry.folder), entry.folder, threads)
+        if number in entry.refused:
+            fresh.refuse(entry.refused[number])
+        else:
+            threads = threads_of_the_rest(self._cores, self._configs)
+            fresh.load(self._registry, str(entry.config_path or entry.folder), entry.folder, threads)
         failure = fresh.reason if fresh.state is State.FAILED else ""
         if model.versions[number] is not fresh and before is not None:
             failure = failure or ("" if force or not before.serves else _why_worse(before, fresh))

@@ -87,6 +87,10 @@ class ModelVersion:
         reason = f": {self.reason}" if self.reason else ""
         return ModelNotReady(f"model {self.model!r} version {self.version} is {self.state}{reason}")
 
+    def refuse(self, reason: str) -> None:
+        """FAILED, without a look at the model."""
+        self._advance(State.FAILED, reason)
+
     def load(self, registry: Registry, where: str, folder: Path, threads: int) -> None:
         """Opens the session, warms it up and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the
         model.

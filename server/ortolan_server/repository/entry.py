@@ -11,6 +11,7 @@ import structlog
 
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.config import ModelToml, load_model_toml
+from ortolan_server.repository.links import link_fault
 from ortolan_server.repository.names import name_fault, printable_name
 from ortolan_server.repository.triton import Note, load_config, translate
 from ortolan_server.repository.versions import version_number
@@ -43,6 +44,8 @@ class ModelEntry:
     older one."""
     error: str | None = None
     """Why this model cannot be served at all."""
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """Version → why a server does not read it. What is on disk is the user's own for a command that he runs himself."""
     files: Snapshot = field(default_factory=dict)
     """Its files as they were just before anything of it was read."""
     notes: tuple[Note, ...] = ()
@@ -55,13 +58,16 @@ def read_model_folder(folder: Path, name: str, root: Path | None = None) -> Mode
     `root` is the resolved path that is served, by default the folder itself: links are followed inside it. Never
     raises for what it finds: that is the entry's `error`.
     """
-    files = look_at(folder, root or folder.resolve())
+    root = root or folder.resolve()
+    files = look_at(folder, root)
     errors: list[str] = []
     config, config_path, notes, versions = ModelToml(), None, tuple[Note, ...](), dict[int, Path]()
     if fault := name_fault(name):
         errors.append(f"{folder.parent / printable_name(name)}: {fault}")
+    if fault := link_fault(folder, root):
+        return ModelEntry(printable_name(name), folder, config, None, versions, error=fault)
     try:
-        config, config_path, notes = _read_config(folder, name)
+        config, config_path, notes = _read_config(folder, name, root)
     except InvalidConfig as error:
         errors.append(str(error))
         config_path = _config_path(folder)
@@ -78,6 +84,7 @@ def read_model_folder(folder: Path, name: str, root: Path | None = None) -> Mode
         config_path=config_path,
         versions=MappingProxyType(versions),
         error="\n".join(errors) or None,
+        refused={number: fault for number, path in versions.items() if (fault := link_fault(path, root))},
         files=files,
         notes=notes,
     )
@@ -108,11 +115,13 @@ def _config_path(folder: Path) -> Path | None:
     return next((folder / name for name in (CONFIG_FILE, TRITON_FILE) if os.path.lexists(folder / name)), None)
 
 
-def _read_config(folder: Path, name: str) -> tuple[ModelToml, Path | None, tuple[Note, ...]]:
+def _read_config(folder: Path, name: str, root: Path) -> tuple[ModelToml, Path | None, tuple[Note, ...]]:
     """The configuration, where it comes from, and what became of Triton's settings. Raises InvalidConfig."""
     path = _config_path(folder)
     if path is None:
         return ModelToml(), None, ()
+    if fault := link_fault(path, root):
+        raise InvalidConfig(fault)
     if path.name == TRITON_FILE:
         translation = translate(load_config(path), name)
         return translation.config, path, translation.notes

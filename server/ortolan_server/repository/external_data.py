@@ -21,22 +21,23 @@ __all__ = ["check_external_data", "location_fault"]
 
 # ONNX Runtime takes the offset of such a location for an address in its own memory.
 _MEMORY_ADDRESS_MARK = "_MEM_ADDR_"
+_DIGITS = 18  # what fits in an int64
 
 
 def check_external_data(model: onnx.ModelProto, folder: Path) -> None:
-    """Raises LoadFailed, naming tensor and path, unless all external data of `model` is plain files in `folder`.
+    """Raises LoadFailed, naming tensor and path, unless its external data is plain, whole files in `folder`.
 
-    `model` is read with `load_external_data=False`; `folder` is the one in which its file is listed. The model
-    file may be a link to anywhere, and so may `folder`; its data is looked up beside the link, as ONNX Runtime
-    does. A data file is inside when, with all links followed on both sides, it lies in or below `folder`. This
-    admits the mounts of Kubernetes, where `weights.bin` leads through `..data` to a folder beside it, and refuses
-    stores that keep the data elsewhere, such as the blobs of a download cache.
+    `model` is read with `load_external_data=False`; `folder` is the one in which its file is listed. That may be a
+    link, as far as `links.py` allows; its data is looked up beside the link, as ONNX Runtime does. A data file is
+    inside when, with all links followed on both sides, it lies in or below `folder`. This admits the mounts of
+    Kubernetes, where `weights.bin` leads through `..data` to a folder beside it, and refuses stores that keep the data
+    elsewhere, such as the blobs of a download cache.
 
     Looked at: every tensor of the model, in initializers (sparse ones too), attributes, subgraphs and functions.
     Not defended: someone who can change the folder between this check and ONNX Runtime's own reading.
     """
     root = folder.resolve()
-    checked: set[str] = set()
+    sizes: dict[str, int] = {}
     for place, tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
@@ -44,11 +45,13 @@ def check_external_data(model: onnx.ModelProto, folder: Path) -> None:
         locations = [entry.value for entry in tensor.external_data if entry.key == "location"]
         if len(locations) != 1:
             raise LoadFailed(f"external data of tensor {name}: has {len(locations)} locations, must have one")
-        if locations[0] in checked:
-            continue
-        if fault := location_fault(locations[0], root):
-            raise LoadFailed(f"external data of tensor {name}: {locations[0]!r} {fault}")
-        checked.add(locations[0])
+        location = locations[0]
+        if location not in sizes:
+            if fault := location_fault(location, root):
+                raise LoadFailed(f"external data of tensor {name}: {location!r} {fault}")
+            sizes[location] = (root / location).stat().st_size
+        if fault := _fault_of_extent(tensor, sizes[location]):
+            raise LoadFailed(f"external data of tensor {name}: {location!r} {fault}")
 
 
 def location_fault(location: str, root: Path) -> str | None:
@@ -82,6 +85,18 @@ def _fault_of_file(location: str, root: Path) -> str | None:
         return "is not a plain file"
     if status.st_nlink > 1:
         return "has hard links, of which one may lie outside the model's folder; copy the file instead"
+    return None
+
+
+def _fault_of_extent(tensor: onnx.TensorProto, size_bytes: int) -> str | None:
+    """Of a file that was cut short, above all. Without a length, ONNX Runtime goes by the tensor's shape."""
+    numbers = {entry.key: entry.value for entry in tensor.external_data if entry.key in ("offset", "length")}
+    for key, text in numbers.items():
+        if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
+            return f"has the {key} {text[:_DIGITS]!r}; it must be a number of bytes"
+    offset, length = int(numbers.get("offset", 0)), int(numbers.get("length", 0))
+    if offset + length > size_bytes:
+        return f"has {size_bytes} bytes, and the tensor is {length} bytes at offset {offset}; was it cut short?"
     return None
 
 

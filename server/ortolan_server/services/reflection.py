@@ -132,6 +132,8 @@ class ReflectionService:
         path = entry.versions.get(number)
         if path is None:
             raise ModelNotFound(f"model {request.model!r} has no version {number} on disk")
+        if number in entry.refused:
+            raise InvalidRequest(f"model {request.model!r} version {number}: {entry.refused[number]}")
         try:
             config = _with_chain(entry.config, request.chain) if request.chain else entry.config
             chain = self._registry.compose(config, "chain of the request" if request.chain else str(entry.folder))

@@ -1,5 +1,6 @@
 """Real failures of ONNX Runtime, and texts read off hardware that is not here."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from ortolan_backends.catalog import Catalog
-from ortolan_backends.errors import DeviceFailure, InvalidInput, OutOfMemory, RunCancelled, RunFailed
+from ortolan_backends.errors import (
+    DeviceFailure,
+    InvalidInput,
+    OutOfMemory,
+    RunCancelled,
+    RunFailed,
+    UnservableModel,
+)
 from ortolan_backends.options import parse_options
 from ortolan_backends.runtime.failures import classify_run, plain
 from ortolan_backends.runtime.log import RuntimeLog
@@ -201,3 +209,21 @@ def test_an_unknown_rank_is_not_a_scalar(tmp_path: Path, runtime_log: RuntimeLog
         session, _ = open_session(read_model(path), [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)
         shapes[str(shape)] = session.inputs[0].shape
     assert shapes == {"[]": (), "None": None}
+
+
+@pytest.mark.provider
+@pytest.mark.parametrize(("newer", "told"), [("ir", r"IR version 99"), ("opset", r"opset 99 of ai\.onnx")])
+def test_a_model_that_is_newer_than_onnx_runtime(
+    newer: str, told: str, tmp_path: Path, runtime_log: RuntimeLog
+) -> None:
+    cpu = Catalog.from_entry_points().get("cpu")
+    proto = models.add_one()
+    if newer == "ir":
+        proto.ir_version = 99
+    else:
+        proto.opset_import[0].version = 99
+    model = read_model(models.save(proto, tmp_path))
+    with pytest.raises(UnservableModel) as raised:
+        open_session(model, [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)
+    wanted = rf"the model is of {told}; this ONNX Runtime {onnxruntime.__version__} reads those up to \d+"
+    assert re.fullmatch(wanted, raised.value.reason)

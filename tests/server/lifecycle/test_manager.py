@@ -284,3 +284,18 @@ def test_a_model_that_vanished_serves_on(manage: Manage, tmp_path: Path) -> None
     with pytest.raises(ModelNotFound):
         manager.load("m")
     assert add_one(manager.find("m", ""), 1.0) == 2.0
+
+
+def test_a_link_out_of_the_repository_is_not_served(manage: Manage, tmp_path: Path) -> None:
+    outside = models.save(models.add_one(), tmp_path / "outside")
+    path = models.save(models.add_one(), tmp_path / "models" / "m")
+    manager = manage(tmp_path / "models")
+    before = manager.find("m", "")
+    path.unlink()
+    path.symlink_to(outside)
+    with pytest.raises(LoadFailed, match=r"model 'm': version 1: .*/m/1/model.onnx: is a link that leaves the served"):
+        manager.load("m")
+    assert manager.find("m", "") is before
+    (tmp_path / "models" / "n").symlink_to(outside.parents[1])
+    with pytest.raises(LoadFailed, match=r"model 'n': .*/n: is a link that leaves the served path"):
+        manager.load("n")

@@ -229,3 +229,36 @@ def test_a_tensor_without_a_name_is_found_by_its_node(model: onnx.ModelProto, fo
     model.graph.node.append(constant)
     with pytest.raises(LoadFailed, match=r"tensor without a name of node 'half' \(Constant\): '/x'"):
         check_external_data(model, folder)
+
+
+@pytest.mark.parametrize(
+    ("extent", "fault"),
+    [
+        ({"length": "8"}, ""),
+        ({"offset": "4", "length": "4"}, ""),
+        ({"length": "9"}, "has 8 bytes, and the tensor is 9 bytes at offset 0; was it cut short?"),
+        ({"offset": "8", "length": "8"}, "has 8 bytes, and the tensor is 8 bytes at offset 8; was it cut short?"),
+        ({"offset": "9"}, "has 8 bytes, and the tensor is 0 bytes at offset 9; was it cut short?"),
+        ({"offset": "-8"}, "has the offset '-8'; it must be a number of bytes"),
+        ({"length": "9" * 30}, f"has the length '{'9' * 18}'; it must be a number of bytes"),
+    ],
+)
+def test_data_that_was_cut_short(model: onnx.ModelProto, folder: Path, extent: dict[str, str], fault: str) -> None:
+    with_initializer(model, "weights.bin")
+    for key, value in extent.items():
+        model.graph.initializer[-1].external_data.add(key=key, value=value)
+    if not fault:
+        check_external_data(model, folder)
+        return
+    with pytest.raises(LoadFailed) as raised:
+        check_external_data(model, folder)
+    assert str(raised.value) == f"external data of tensor 'w': 'weights.bin' {fault}"
+
+
+def test_each_tensor_of_a_file_is_held_against_its_size(model: onnx.ModelProto, folder: Path) -> None:
+    for name, offset in (("first", "0"), ("second", "8")):
+        model.graph.initializer.append(external("weights.bin", name))
+        model.graph.initializer[-1].external_data.add(key="offset", value=offset)
+        model.graph.initializer[-1].external_data.add(key="length", value="8")
+    with pytest.raises(LoadFailed, match="tensor 'second'"):
+        check_external_data(model, folder)

@@ -202,6 +202,15 @@ def test_a_plan_of_a_version_that_is_not_loaded(manage: Manage, registry: Regist
         service.plan_assignment(pb.PlanAssignmentRequest(model="m", version="3"))
 
 
+def test_a_plan_of_a_link_out_of_the_repository(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+    outside = models.save(models.add_one(), tmp_path / "outside")
+    models.save(models.add_one(), tmp_path / "models" / "m", version=2)
+    (tmp_path / "models" / "m" / "1").symlink_to(outside.parent)
+    service = ReflectionService(manage(tmp_path / "models"), registry, Settings(), FACTS)
+    with pytest.raises(InvalidRequest, match=r"model 'm' version 1: .* is a link that leaves the served path"):
+        service.plan_assignment(pb.PlanAssignmentRequest(model="m", version="1"))
+
+
 @pytest.mark.parametrize(
     ("rung", "options", "told"),
     [
