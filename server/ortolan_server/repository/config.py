@@ -32,6 +32,8 @@ from ortolan_server.validation import did_you_mean, explain
 
 __all__ = ["ModelToml", "load_model_toml", "model_toml_json_schema", "parse_model_toml"]
 
+_MAX_BYTES = 1 << 20
+
 
 class ModelToml(Table):
     """A whole model.toml.
@@ -134,7 +136,10 @@ def load_model_toml(path: Path) -> ModelToml:
     try:
         if not path.is_file():  # Reading a pipe would wait for ever.
             raise InvalidConfig(f"{path}: is not a file")
-        document = tomllib.loads(path.read_bytes().decode())
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        _check_size(path, len(content))
+        document = tomllib.loads(content.decode())
     except OSError as error:
         raise InvalidConfig(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -145,6 +150,13 @@ def load_model_toml(path: Path) -> ModelToml:
         # ValueError: tomllib's own error, which ends in line and column, and integers of thousands of digits.
         raise InvalidConfig(f"{path}: is not TOML: {error}") from error
     return parse_model_toml(document, str(path))
+
+
+def _check_size(path: Path, size_bytes: int) -> None:
+    if size_bytes == 0:  # Of a file that was not written to its end, rather than an owner's word for "the defaults".
+        raise InvalidConfig(f"{path}: is empty: it has 0 bytes; without the file the model is served by the defaults")
+    if size_bytes > _MAX_BYTES:
+        raise InvalidConfig(f"{path}: has more than {_MAX_BYTES} bytes")
 
 
 def parse_model_toml(document: Mapping[str, object], source: str) -> ModelToml:

@@ -87,8 +87,8 @@ def test_every_key(tmp_path: Path) -> None:
     assert config.versions == VersionPolicy(specific=(1, 3))
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "[limits]\n"])
-def test_an_empty_file_is_the_default(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["\n", "# nothing\n", "[limits]\n"])
+def test_a_file_that_says_nothing_is_the_default(tmp_path: Path, text: str) -> None:
     config = load(text, tmp_path)
     assert config == ModelToml()
     assert [(rung.provider, dict(rung.options)) for rung in config.chain] == [("cpu", {})]
@@ -263,6 +263,8 @@ def test_operators_of_other_domains_may_be_forbidden(tmp_path: Path) -> None:
         (b"\xff", "is not UTF-8 text: byte 0 is 0xff"),
         ("a = " + "9" * 5000, "is not TOML"),
         ("a = " + "[" * 100_000, "is not TOML"),
+        ("", "is empty: it has 0 bytes; without the file the model is served by the defaults"),
+        ("#" * (2**20 + 1), "has more than 1048576 bytes"),
     ],
 )
 def test_what_is_no_toml(tmp_path: Path, text: str | bytes, pattern: str) -> None:
