@@ -16,6 +16,7 @@ LAYERS = (
     {"telemetry", "tensors"},
     {"shared_memory"},
     {"allocation", "codec", "repository", "settings"},
+    {"cache"},
     {"chains", "engine"},
     {"lifecycle"},
     {"services"},

@@ -11,12 +11,13 @@ backend's short name and whose value is an object of this shape.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from ortolan_backends.options import ProviderOptions
 
-__all__ = ["Availability", "Backend", "Check", "Device", "Outcome", "Probe"]
+__all__ = ["Availability", "Backend", "Caches", "Check", "Device", "NotCached", "Outcome", "Probe"]
 
 
 class Outcome(StrEnum):
@@ -123,5 +124,39 @@ class Backend(Protocol):
 
         `options` is an instance of `self.options`. Raises ONNX Runtime's own exceptions: the caller
         wraps them.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotCached:
+    """Why what a provider compiles is not kept."""
+
+    reason: str
+    """A clause without a full stop."""
+    by_choice: bool = False
+    """The options say so themselves: there is nothing to complain of."""
+
+
+@runtime_checkable
+class Caches(Protocol):
+    """What a backend has beside `Backend` when its provider can keep what it compiles in a folder."""
+
+    def cache_in(self, options: "ProviderOptions", folder: Path) -> "ProviderOptions | NotCached":
+        """The options with the provider's own cache switched on and `folder` for its place.
+
+        NotCached when they place a cache themselves, or when this provider could not read what it kept. Raises nothing
+        and writes nothing.
+        """
+        ...
+
+    def compiles_for(self, options: "ProviderOptions", devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        """Those of the probe's `devices` that what is compiled with these options depends on."""
+        ...
+
+    def writes_while_running(self, options: "ProviderOptions") -> bool:
+        """Whether files are written, or written again, after the session is open.
+
+        So it is where a shape that was not seen before is compiled for, or where the session writes when it closes.
         """
         ...

@@ -2,10 +2,12 @@
 
 import platform
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ortolan_backends.caching import placed_by_its_options, with_options
 from ortolan_backends.checks import failed, ok
-from ortolan_backends.contract import Backend, Check, Device, Outcome, Probe
+from ortolan_backends.contract import Backend, Check, Device, NotCached, Outcome, Probe
 from ortolan_backends.options import ProviderOptions, encode, option
 from ortolan_backends.platforms import probe_built_in
 
@@ -87,6 +89,15 @@ class CoreMlBackend:
 
     def attach(self, session_options: "onnxruntime.SessionOptions", options: ProviderOptions) -> None:
         session_options.add_provider(_PROVIDER, encode(options))
+
+    def cache_in(self, options: ProviderOptions, folder: Path) -> ProviderOptions | NotCached:
+        return placed_by_its_options(options, ("cache_dir",)) or with_options(options, cache_dir=str(folder))
+
+    def compiles_for(self, _options: ProviderOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        return devices
+
+    def writes_while_running(self, _options: ProviderOptions) -> bool:
+        return False
 
 
 def judge_system(system: str, version: str, machine: str) -> tuple[Check, ...]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from ortolan_backends.caching import device_by_number, placed_by_its_options, with_options
 from ortolan_backends.checks import check_session, check_wheel, failed, ok, opening_failed, skipped
-from ortolan_backends.contract import Backend, Check, Device, Outcome, Probe
+from ortolan_backends.contract import Backend, Check, Device, NotCached, Outcome, Probe
 from ortolan_backends.options import ProviderOptions, Size, encode, option
 from ortolan_backends.runtime.libraries import LibraryFinding, NotElfError, look_for, needed_libraries
 from ortolan_backends.runtime.wheel import capi_folder, installed_wheels
@@ -105,6 +106,17 @@ class MiGraphXBackend:
 
     def attach(self, session_options: "onnxruntime.SessionOptions", options: ProviderOptions) -> None:
         session_options.add_provider(_PROVIDER, encode(options))
+
+    def cache_in(self, options: ProviderOptions, folder: Path) -> ProviderOptions | NotCached:
+        # The table's content is not in our key: one that was changed would go unnoticed.
+        own = placed_by_its_options(options, ("cache_dir", "int8_calibration_table"))
+        return own or with_options(options, cache_dir=str(folder))
+
+    def compiles_for(self, options: ProviderOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        return device_by_number(devices, getattr(options, "device_id", 0))
+
+    def writes_while_running(self, _options: ProviderOptions) -> bool:
+        return True  # a program for each new shape
 
 
 def judge_libraries(found: Iterable[LibraryFinding]) -> tuple[Check, ...]:

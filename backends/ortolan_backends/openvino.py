@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, model_validator
 
 from ortolan_backends.checks import check_session, check_wheel, failed, ok, skipped
-from ortolan_backends.contract import Backend, Check, Device, Outcome, Probe
+from ortolan_backends.contract import Backend, Check, Device, NotCached, Outcome, Probe
 from ortolan_backends.errors import OpenRefused
+from ortolan_backends.openvino_cache import compiled_for, place_cache, writes_while_running
+from ortolan_backends.openvino_plugin import attach_openvino_plugin, plugin_folder, probe_openvino_plugin
 from ortolan_backends.options import ProviderOptions, encode, option
 from ortolan_backends.runtime.openvino_devices import OpenVinoFinding, known_devices, look_at_openvino
 from ortolan_backends.runtime.wheel import capi_folder, installed_wheels
@@ -160,6 +162,8 @@ class OpenVinoBackend:
     def probe(self) -> Probe:
         wheel = check_wheel(_PROVIDER, "openvino", "'ortolan[openvino]'")
         folder = capi_folder()
+        if wheel.outcome is Outcome.FAILED and folder is not None and plugin_folder() is not None:
+            return probe_openvino_plugin(self.name)
         if wheel.outcome is Outcome.FAILED or folder is None:
             return Probe((wheel, *skipped(["devices", "session"], wheel.finding)))
         found = look_at_openvino(folder)
@@ -174,8 +178,25 @@ class OpenVinoBackend:
     def attach(self, session_options: "onnxruntime.SessionOptions", options: ProviderOptions) -> None:
         """Raises OpenRefused for a device that is not here: ONNX Runtime names it in its log only."""
         settings = encode(options)
+        if not _is_full_wheel() and plugin_folder() is not None:
+            attach_openvino_plugin(session_options, settings)
+            return
         _require_devices(settings.get("device_type", "CPU"))
         session_options.add_provider(_PROVIDER, settings)
+
+    def cache_in(self, options: ProviderOptions, folder: Path) -> ProviderOptions | NotCached:
+        return place_cache(options, folder, capi_folder() if _is_full_wheel() else plugin_folder())
+
+    def compiles_for(self, options: ProviderOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        return compiled_for(options, devices)
+
+    def writes_while_running(self, options: ProviderOptions) -> bool:
+        return writes_while_running(options)
+
+
+def _is_full_wheel() -> bool:
+    folder = capi_folder()
+    return folder is not None and any(folder.glob("*onnxruntime_providers_openvino.*"))
 
 
 def _require_devices(device_type: str) -> None:

@@ -1,11 +1,13 @@
 """TensorRT: compiled engines for NVIDIA GPUs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
-from ortolan_backends.contract import Backend, Probe
+from ortolan_backends.caching import device_by_number, placed_by_its_options, with_options
+from ortolan_backends.contract import Backend, Device, NotCached, Probe
 from ortolan_backends.options import ProviderOptions, Size, encode, option
 from ortolan_backends.runtime.preload import preload_tensorrt
 from ortolan_backends.shapes import PROFILE_FORM, ProfileShapes, check_profile
@@ -203,6 +205,20 @@ class TensorRtBackend:
     def attach(self, session_options: "onnxruntime.SessionOptions", options: ProviderOptions) -> None:
         preload_tensorrt()
         session_options.add_provider(_PROVIDER, encode(options))
+
+    def cache_in(self, options: ProviderOptions, folder: Path) -> ProviderOptions | NotCached:
+        # A calibration table is looked up in the folder of the engines.
+        own = placed_by_its_options(options, ("engine_cache", "timing_cache", "int8_calibration_table"))
+        path = str(folder)
+        return own or with_options(
+            options, engine_cache=True, engine_cache_path=path, timing_cache=True, timing_cache_path=path
+        )
+
+    def compiles_for(self, options: ProviderOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        return device_by_number(devices, getattr(options, "device_id", 0))
+
+    def writes_while_running(self, _options: ProviderOptions) -> bool:
+        return True  # an engine for each new range of shapes
 
 
 BACKEND: Backend = TensorRtBackend()

@@ -1,8 +1,10 @@
 """Why TensorRT is or is not available: CUDA's ladder, with TensorRT's own libraries in it."""
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import distributions
 from pathlib import Path
 
 from ortolan_backends.checks import check_session, check_wheel, failed, ok, opening_failed, skipped
@@ -17,6 +19,7 @@ __all__ = ["judge_tensorrt", "probe_tensorrt"]
 _NEEDED = ("libnvinfer.so.10", "libnvonnxparser.so.10")
 _NEWER = "libnvinfer.so.11"
 _CUDA_13 = 13
+_PACKAGE = re.compile(r"tensorrt[-_]cu\d+[-_]libs")
 _LATER = ("CUDA version", *_NEEDED, CUDA_DRIVER, "cuInit", "driver version", "devices", "session")
 
 
@@ -44,6 +47,7 @@ def probe_tensorrt(provider: str) -> Probe:
     versions = {
         "onnxruntime": next(iter(installed_wheels().values()), ""),
         "cuda": cuda_version,
+        "tensorrt": _version(found),
         "driver": driver.kernel_module,
     }
     return Probe(tuple(checks), devices, {part: version for part, version in versions.items() if version})
@@ -74,6 +78,16 @@ def _required(check: Check) -> Check:
     if check.outcome is not Outcome.DEGRADED:
         return check
     return replace(check, outcome=Outcome.FAILED, finding=check.finding.partition(";")[0])
+
+
+def _version(found: Iterable[LibraryFinding]) -> str:
+    """Of the library: its file's name ends with it, save in pip's package, which has it in its metadata."""
+    path = next((library.path for library in found if library.name == _NEEDED[0]), "")
+    number = Path(path).resolve().name.removeprefix("libnvinfer.so.") if path else ""
+    if "." in number:
+        return number
+    packages = (package for package in distributions() if _PACKAGE.fullmatch(package.name or ""))
+    return next((package.version for package in packages), number)
 
 
 def _others() -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """TensorRT for RTX: engines compiled on the machine that runs them, for NVIDIA's RTX GPUs, as a plugin."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import model_validator
 
+from ortolan_backends.caching import device_by_number, placed_by_its_options, with_options
 from ortolan_backends.checks import failed, ok
-from ortolan_backends.contract import Backend, Check, Probe
+from ortolan_backends.contract import Backend, Check, Device, NotCached, Probe
 from ortolan_backends.cuda_probe import judge_driver
 from ortolan_backends.options import ProviderOptions, Size, encode, option
 from ortolan_backends.plugin_backend import attach_plugin, probe_plugin
@@ -134,6 +136,16 @@ class TensorRtRtxBackend:
             return offered[number : number + 1]
 
         attach_plugin(session_options, _PLUGIN, settings, choose)
+
+    def cache_in(self, options: ProviderOptions, folder: Path) -> ProviderOptions | NotCached:
+        own = placed_by_its_options(options, ("runtime_cache_path",))
+        return own or with_options(options, runtime_cache_path=str(folder))
+
+    def compiles_for(self, options: ProviderOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+        return device_by_number(devices, getattr(options, "device_id", 0))
+
+    def writes_while_running(self, _options: ProviderOptions) -> bool:
+        return True  # when the session closes
 
 
 def judge_capability(gpus: Sequence[CudaDevice]) -> Check:

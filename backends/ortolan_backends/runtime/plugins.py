@@ -125,7 +125,8 @@ def _describe(number: int, offered: Any) -> tuple[str, str, str]:  # noqa: ANN40
     hardware = offered.device
     metadata = dict(hardware.metadata)
     kind = str(hardware.type).rpartition(".")[2].lower()
-    name = metadata.get("Description") or f"{hardware.vendor or offered.ep_vendor} {kind.upper()}"
+    full_name = metadata.get("Description") or dict(offered.ep_metadata).get("FULL_DEVICE_NAME")
+    name = full_name or f"{hardware.vendor or offered.ep_vendor} {kind.upper()}"
     return kind, str(number), name.strip()
 
 

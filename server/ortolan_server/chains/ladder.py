@@ -11,6 +11,8 @@ from ortolan_backends.runtime.assignment import Assignment, read_assignment
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung, Session, open_session
+from ortolan_server.cache.cache import Cache, Opened
+from ortolan_server.cache.use import CacheUse
 from ortolan_server.chains.chain import Chain, ProviderNames, Rung
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.drift import Drift
@@ -43,6 +45,8 @@ class Attempt:
     seconds: float = 0.0
     log: tuple[str, ...] = ()
     """ONNX Runtime's lines during the attempt, warnings and worse."""
+    cache: CacheUse | None = None
+    """What the cache had for its provider; None: it compiles nothing that is kept, or there is no cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,14 @@ class _Opened:
 class Climb:
     """Opens one model on one chain. Use once."""
 
-    def __init__(self, chain: Chain, probe: Callable[[str], Probe], log: RuntimeLog) -> None:
+    def __init__(
+        self, chain: Chain, probe: Callable[[str], Probe], log: RuntimeLog, cache: Cache | None = None
+    ) -> None:
         self._chain = chain
         self._probe = probe
         self._log = log
+        self._cache = cache
+        self._use: CacheUse | None = None
         self._attempts: list[Attempt] = []
         self._drift: Drift | None = None
 
@@ -122,10 +130,11 @@ class Climb:
         rung = self._chain.rungs[number - 1]
         start = time.monotonic()
         log: tuple[str, ...] = ()
+        self._use = None
         try:
             self._require_available(rung)
             openings, left_out = self._with_those_below(number)
-            session, lines = open_session(model, openings, self._log, threads=self._chain.threads)
+            session, lines = self._open(model, rung, openings)
             log = (*left_out, *(line.text for line in lines if line.is_problem))
             opened = self._read(number, session, model)
         except OpenRefused as error:
@@ -139,6 +148,18 @@ class Climb:
             self._note(number, AttemptOutcome.OPENED, "", "", start, log)
         else:
             self._note(number, AttemptOutcome.REFUSED, verdict.stage, "; ".join(verdict.reasons), start, log)
+        return opened
+
+    def _open(self, model: ModelFile, rung: Rung, openings: list[OpenRung]) -> Opened:
+        """Through the cache, for what the rung on top compiles."""
+        top, *below = openings
+
+        def opening(first: OpenRung) -> Opened:
+            return open_session(model, [first, *below], self._log, threads=self._chain.threads)
+
+        if self._cache is None:
+            return opening(top)
+        opened, self._use = self._cache.open(model, top, self._probe(rung.name), opening)
         return opened
 
     def _with_those_below(self, number: int) -> tuple[list[OpenRung], list[str]]:
@@ -180,7 +201,8 @@ class Climb:
         self, number: int, outcome: AttemptOutcome, stage: str, reason: str, start: float, log: tuple[str, ...]
     ) -> None:
         provider = self._chain.rungs[number - 1].name
-        self._attempts.append(Attempt(number, provider, outcome, stage, reason, time.monotonic() - start, log))
+        seconds = time.monotonic() - start
+        self._attempts.append(Attempt(number, provider, outcome, stage, reason, seconds, log, self._use))
 
     def _degraded(self, opened: _Opened) -> Verdict:
         """The verdict of a session that serves although its contract is broken, or nodes have moved down."""

@@ -10,6 +10,7 @@ from ortolan_backends.contract import Availability, Backend, Probe
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung
+from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import ChainReport, Climb
@@ -26,10 +27,16 @@ _LOOK_AGAIN_S = 30.0
 class Registry:
     """Composes and opens chains, and keeps what the probes of their backends found."""
 
-    def __init__(self, catalog: Catalog, log: RuntimeLog, *, allow_degraded: bool = False) -> None:
-        """`allow_degraded`: models without [require] may serve at a lower rung, and say DEGRADED."""
+    def __init__(
+        self, catalog: Catalog, log: RuntimeLog, *, allow_degraded: bool = False, cache: Cache | None = None
+    ) -> None:
+        """`allow_degraded`: models without [require] may serve at a lower rung, and say DEGRADED.
+
+        `cache`: of what providers compile; without it each opening compiles anew.
+        """
         self._catalog = catalog
         self._log = log
+        self._cache = cache
         self._allow_degraded = allow_degraded
         self._probes = {name: _KeptProbe() for name in catalog.names()}
 
@@ -68,7 +75,7 @@ class Registry:
 
     def open(self, model: ModelFile, chain: Chain) -> ChainReport:
         """Climbs the chain with a model."""
-        return Climb(chain, self.probe, self._log).run(model)
+        return Climb(chain, self.probe, self._log, self._cache).run(model)
 
     def _contract(self, config: ModelToml, rungs: tuple[Rung, ...]) -> Contract:
         require = config.require

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from ortolan_server.errors import LoadFailed
 
-__all__ = ["check_external_data", "location_fault"]
+__all__ = ["check_external_data", "external_files", "location_fault"]
 
 # ONNX Runtime takes the offset of such a location for an address in its own memory.
 _MEMORY_ADDRESS_MARK = "_MEM_ADDR_"
@@ -52,6 +52,17 @@ def check_external_data(model: onnx.ModelProto, folder: Path) -> None:
             sizes[location] = (root / location).stat().st_size
         if fault := _fault_of_extent(tensor, sizes[location]):
             raise LoadFailed(f"external data of tensor {name}: {location!r} {fault}")
+
+
+def external_files(model: onnx.ModelProto) -> frozenset[str]:
+    """Where the external data of `model` lies, as it says itself: relative to the folder of its file."""
+    return frozenset(
+        entry.value
+        for _, tensor in _tensors(model)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    )
 
 
 def location_fault(location: str, root: Path) -> str | None:

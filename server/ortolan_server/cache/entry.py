@@ -1,0 +1,138 @@
+"""An entry on disk: the provider's files, and a page that says what they were built from.
+
+<cache>/<provider>/<key>/entry.json     written last: without it the entry is a build that did not end
+<cache>/<provider>/<key>/files/         the provider's own
+<cache>/<provider>/<key>.lock           see locks.py
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ortolan_server.cache.key import KeyParts
+
+__all__ = ["Entry", "Record", "Stamps", "stamps"]
+
+_RECORD = "entry.json"
+_FILES = "files"
+
+Stamps = Mapping[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What `entry.json` says."""
+
+    parts: KeyParts
+    path: str
+    """Of the model that it was built for."""
+    created: str
+    """In UTC, by ISO 8601."""
+    build_seconds: float
+    digests: Mapping[str, str]
+    """SHA-256 of each of the provider's files when the session was open."""
+
+
+class Entry:
+    """A key's place in the cache; there may be nothing in it."""
+
+    def __init__(self, provider_folder: Path, key: str) -> None:
+        self.key = key
+        self.provider = provider_folder.name
+        self.folder = provider_folder / key
+        self.files = self.folder / _FILES
+        self.lock_path = provider_folder / f"{key}.lock"
+
+    def record(self) -> Record | None:
+        """None for what is not there, not whole, or not ours to read."""
+        try:
+            document = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
+            return _record(document)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def fault(self, record: Record) -> str:
+        """Which of the files recorded is missing or no longer the same; empty: none. Raises OSError."""
+        now = _digests(self.files, record.digests)
+        return next((name for name, digest in record.digests.items() if now.get(name) != digest), "")
+
+    def prepare(self) -> None:
+        """Makes an empty folder for the provider; what an ended build has left is removed. Raises OSError."""
+        self.remove()
+        self.files.mkdir(parents=True, mode=0o700)
+
+    def complete(self, parts: KeyParts, path: Path, created: datetime, build_seconds: float) -> None:
+        """Writes `entry.json`, in one step; `path` is the model's. Raises OSError."""
+        digests = _digests(self.files, stamps(self.files))
+        when = created.isoformat(timespec="seconds")
+        document = asdict(Record(parts, str(path), when, round(build_seconds, 3), digests))
+        unfinished = self.folder / f"{_RECORD}.{os.getpid()}"
+        unfinished.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        unfinished.replace(self.folder / _RECORD)
+
+    def remove(self) -> None:
+        """Raises OSError. First the page: a removal that does not end leaves no entry that looks whole."""
+        with suppress(FileNotFoundError):
+            (self.folder / _RECORD).unlink()
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(size for _, size, _ in stamps(self.folder).values())
+
+    @property
+    def last_used_s(self) -> float:
+        """Seconds of the epoch; 0: not known."""
+        for path in (self.lock_path, self.folder):
+            with suppress(OSError):
+                return path.stat().st_mtime
+        return 0.0
+
+
+def stamps(folder: Path) -> Stamps:
+    """Inode, size and time of change in ns of every file below `folder`, by its path in it."""
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            with suppress(FileNotFoundError):  # a provider may be at work
+                status = path.lstat()
+                found[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
+
+
+def _digests(folder: Path, names: Mapping[str, Any]) -> dict[str, str]:
+    digests = {}
+    for name in sorted(names):
+        with suppress(FileNotFoundError), (folder / name).open("rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _record(document: Any) -> Record:  # noqa: ANN401 - it comes from a file
+    parts = document["parts"]
+    return Record(
+        KeyParts(
+            provider=str(parts["provider"]),
+            model=str(parts["model"]),
+            versions=_texts(parts["versions"]),
+            devices=tuple(str(name) for name in parts["devices"]),
+            options=_texts(parts["options"]),
+        ),
+        str(document["path"]),
+        str(document["created"]),
+        float(document["build_seconds"]),
+        _texts(document["digests"]),
+    )
+
+
+def _texts(mapping: Any) -> dict[str, str]:  # noqa: ANN401 - it comes from a file
+    return {str(key): str(value) for key, value in mapping.items()}
