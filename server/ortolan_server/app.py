@@ -12,6 +12,7 @@ from ortolan_backends.catalog import Catalog
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.wheel import require_one_wheel
 from ortolan_server.allocation import Allocation
+from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.manager import ModelManager
@@ -72,7 +73,10 @@ class App:
     ) -> None:
         package, runtime_version = require_one_wheel()
         ours = version("ortolan")
-        registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded)
+        cache = Cache(settings.cache_dir, settings.cache_size_bytes) if settings.cache_dir else None
+        registry = Registry(
+            Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded, cache=cache
+        )
         self.manager = ModelManager(
             repository,
             registry,
@@ -112,6 +116,7 @@ class App:
             code_of=code_name,
             occupancy=lambda: self._server.occupancy,
             serving=lambda: self._health.serving,
+            cache=cache,
         )
         self._http: HttpServer | None = None
         self.http_address = ""

@@ -161,6 +161,16 @@ class Settings(BaseModel):
         title="--load-model",
         description="A model that --model-control explicit loads at start; * is all there are. May be repeated.",
     )
+    cache_dir: Path | None = Field(
+        default=None,
+        title="--cache-dir",
+        description="Folder for what providers compile, so that the next load finds it; off: nothing is kept.",
+    )
+    cache_size_bytes: _Size = Field(
+        default=10 << 30,
+        title="--cache-size",
+        description="Bytes of that folder, beyond which the longest unused goes.",
+    )
     allow_control: bool | None = Field(
         default=None,
         title="--allow-control",

@@ -28,6 +28,8 @@ def test_defaults() -> None:
         "model_control": "none",
         "poll_interval_s": None,
         "load_models": (),
+        "cache_dir": None,
+        "cache_size_bytes": 10 << 30,
         "allow_control": None,
         "allow_degraded": False,
         "exit_on_broken": False,

@@ -72,7 +72,7 @@ class Cache:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         """Touches nothing. Beyond `limit_bytes` the longest unused entries go, never one that is in use."""
         self.folder = CacheFolder(folder)
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._digests = Digests()
         self._counting = threading.Lock()
         self._uses: Counter[tuple[str, CacheResult]] = Counter()
@@ -224,7 +224,7 @@ class Cache:
     def _evict(self) -> None:
         try:
             self.folder.sweep()
-            gone = self.folder.evict(too_many(self.folder.kept(), self._limit_bytes))
+            gone = self.folder.evict(too_many(self.folder.kept(), self.limit_bytes))
         except OSError as error:
             log.warning("cache_eviction_failed", folder=str(self.folder.path), reason=str(error))
             return

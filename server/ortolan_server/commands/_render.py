@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
 
-__all__ = ["render_assignment", "render_summaries", "state_text", "verdict_text"]
+__all__ = ["cache_text", "render_assignment", "render_summaries", "size_text", "state_text", "verdict_text"]
 
 _GOOD, _DOUBTFUL, _BAD, _QUIET = "green", "yellow", "bold red", "dim"
 _STATES = {"READY": _GOOD, "DEGRADED": _DOUBTFUL, "FAILED": _BAD}
@@ -22,6 +22,8 @@ _ATTEMPTS = {
     pb.Attempt.REFUSED: ("✗", _BAD),
     pb.Attempt.NOT_NEEDED: ("·", _QUIET),
 }
+_CACHE = {"HIT": _GOOD}
+_KIBI = 1024
 _LABEL_WIDTH = 9
 _NAME_WIDTH = 32  # longer names are folded
 _BAR_WIDTH = 10
@@ -37,6 +39,22 @@ def verdict_text(verdict: pb.Verdict.State.ValueType) -> Text:
 
 def state_text(state: str) -> Text:
     return Text(state, _STATES.get(state, _QUIET))
+
+
+def cache_text(use: pb.CacheUse) -> Text:
+    """`cache HIT  12.3 MiB`, and why where there is a reason."""
+    word = pb.CacheUse.Result.Name(use.result)
+    size = f"  {size_text(use.bytes)}" if use.bytes else ""
+    reason = f"  {use.reason}" if use.reason else ""
+    return Text.assemble("cache ", (word, _CACHE.get(word, _DOUBTFUL)), (size, _QUIET), reason)
+
+
+def size_text(size_bytes: int) -> str:
+    """`12.3 MiB`."""
+    size, units = float(size_bytes), ["bytes", "KiB", "MiB", "GiB"]
+    while size >= _KIBI and len(units) > 1:
+        size, units = size / _KIBI, units[1:]
+    return f"{size:.0f} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
 
 
 def render_summaries(summaries: Iterable[pb.AssignmentSummary]) -> RenderableType:
@@ -166,6 +184,8 @@ def _attempts(assignment: pb.Assignment) -> list[RenderableType]:
         lines.append(Text.assemble((mark, style), f" {attempt.rung} {attempt.provider}  ", (ending, style)))
         if attempt.reason:
             lines.append(Padding(Text(attempt.reason), (0, 0, 0, 4), expand=False))
+        if attempt.HasField("cache"):
+            lines.append(Padding(cache_text(attempt.cache), (0, 0, 0, 4), expand=False))
         lines.extend(Padding(Text(line, _QUIET), (0, 0, 0, 4), expand=False) for line in attempt.log[:_LOG_LINES])
         if len(attempt.log) > _LOG_LINES:
             lines.append(

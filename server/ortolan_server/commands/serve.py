@@ -13,6 +13,7 @@ from ortolan_backends.errors import BackendError
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.allocation import Allocation
 from ortolan_server.app import App
+from ortolan_server.commands._cache_dir import CacheDir, cache_folder
 from ortolan_server.commands._console import BROKEN, FAILURE, complain
 from ortolan_server.commands._stop import Stop
 from ortolan_server.commands._tuning import settle, tune
@@ -56,6 +57,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     model_control: Annotated[str, _flag("model_control")] = _DEFAULTS.model_control,
     poll_interval: Annotated[str | None, _flag("poll_interval_s")] = None,
     load_model: Annotated[list[str] | None, _flag("load_models")] = None,
+    cache_dir: CacheDir = "",
+    cache_size: Annotated[str, _flag("cache_size_bytes")] = "10GiB",
     allow_control: Annotated[
         bool | None, _flag("allow_control", "--allow-control/--deny-control")
     ] = _DEFAULTS.allow_control,
@@ -98,6 +101,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "model_control": model_control,
         "poll_interval_s": poll_interval,
         "load_models": tuple(load_model or ()),
+        "cache_dir": cache_folder(cache_dir),
+        "cache_size_bytes": cache_size,
         "allow_control": allow_control,
         "allow_degraded": allow_degraded,
         "exit_on_broken": exit_on_broken,

@@ -16,8 +16,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from ortolan_server.cache.cache import Cache
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
+from ortolan_server.services.cache_metrics import cache_metrics
 from ortolan_server.services.reflection import HostFacts
 from ortolan_server.services.rejections import Rejections
 from ortolan_server.services.reports import node_shares
@@ -52,6 +54,7 @@ class Metrics(Collector):
         code_of: CodeOf,
         occupancy: Callable[[], ServerOccupancy],
         serving: Callable[[], bool],
+        cache: Cache | None = None,
     ) -> None:
         """`serving`: what the health service says of the whole server."""
         self._manager = manager
@@ -61,6 +64,7 @@ class Metrics(Collector):
         self._code_of = code_of
         self._occupancy = occupancy
         self._serving = serving
+        self._cache = cache
         self._grpcio_version = version_of("grpcio")  # looked up on disk
 
     def registry(self) -> CollectorRegistry:
@@ -74,6 +78,8 @@ class Metrics(Collector):
         yield from self._server()
         yield from self._limits()
         yield from self._models()
+        if self._cache is not None:
+            yield from cache_metrics(self._cache)
         yield from traffic(self._manager.versions, self._code_of)
 
     def _server(self) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_backends.contract import Availability, Backend, Check, Outcome, Probe
 from ortolan_backends.options import describe
 from ortolan_backends.runtime.assignment import Assignment, ProviderShare
+from ortolan_server.cache.use import CacheUse
 from ortolan_server.chains.chain import Chain, ProviderNames
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Attempt, ChainReport
@@ -14,6 +15,7 @@ from ortolan_server.lifecycle.version import ModelVersion
 __all__ = [
     "assignment_message",
     "assignment_summary",
+    "cache_message",
     "node_shares",
     "properties",
     "provider_message",
@@ -149,6 +151,7 @@ def properties(version: ModelVersion) -> Mapping[str, str]:
         "ortolan.rung": str(summary.serving_rung),
         "ortolan.nodes": ", ".join(f"{provider}={count}" for provider, count in sorted(summary.nodes.items())),
         "ortolan.node_share": f"{summary.node_share:.4f}",
+        "ortolan.cache": _cache_word(version),
         "ortolan.reason": summary.reason,
     }
     return {key: value for key, value in short.items() if value}
@@ -207,7 +210,7 @@ def _contract(contract: Contract) -> pb.Contract:
 
 
 def _attempt(attempt: Attempt) -> pb.Attempt:
-    return pb.Attempt(
+    message = pb.Attempt(
         rung=attempt.rung,
         provider=attempt.provider,
         outcome=pb.Attempt.Outcome.Value(attempt.outcome),
@@ -216,6 +219,30 @@ def _attempt(attempt: Attempt) -> pb.Attempt:
         seconds=round(attempt.seconds, 6),
         log=attempt.log,
     )
+    if attempt.cache is not None:
+        message.cache.CopyFrom(cache_message(attempt.cache))
+    return message
+
+
+def cache_message(use: CacheUse) -> pb.CacheUse:
+    """One look into the cache of what providers compile."""
+    return pb.CacheUse(
+        result=pb.CacheUse.Result.Value(use.result),
+        key=use.key,
+        folder=use.folder,
+        bytes=use.size_bytes,
+        seconds=round(use.seconds, 6),
+        reason=use.reason,
+    )
+
+
+def _cache_word(version: ModelVersion) -> str:
+    """Of the attempt that serves: `HIT`, `MISS` or `STALE`; empty where nothing is kept."""
+    report = version.report
+    if report is None or not version.serves:
+        return ""
+    uses = (attempt.cache for attempt in report.attempts if attempt.rung == report.rung)
+    return next((str(use.result) for use in uses if use is not None), "")
 
 
 def _verdict(report: ChainReport) -> pb.Verdict:

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
 from ortolan_backends.catalog import Catalog
-from ortolan_backends.contract import Availability, Backend, Outcome, Probe
+from ortolan_backends.contract import Availability, Backend, Caches, Device, NotCached, Outcome, Probe
 from ortolan_backends.errors import InvalidOption
 from ortolan_backends.options import FORBIDDEN_KEYS, OptionDoc, describe, encode, parse_options
 from ortolan_backends.runtime.ort import onnxruntime
@@ -30,6 +32,8 @@ OURS = {
     "webgpu",
     "xnnpack",
 }
+# Of those that are installed, the backends that keep what they compile.
+KEEPING = [name for name in CATALOG.names() if isinstance(CATALOG.get(name), Caches)]
 TYPES = {"integer", "number", "boolean", "text", "size", "table"}
 # Of the wrong type for each.
 STRANGERS: dict[str, tuple[object, ...]] = {
@@ -45,6 +49,11 @@ STRANGERS: dict[str, tuple[object, ...]] = {
 @pytest.fixture(params=CATALOG.names())
 def backend(request: pytest.FixtureRequest) -> Backend:
     return CATALOG.get(request.param)
+
+
+def keeping(name: str) -> Any:
+    """A backend that is `Caches` too: Python has no type for both."""
+    return CATALOG.get(name)
 
 
 @cache
@@ -132,6 +141,38 @@ def test_options_cannot_be_changed(backend: Backend) -> None:
     name = describe(backend.options)[0].name
     with pytest.raises(ValueError, match="frozen"):
         setattr(options, name, None)
+
+
+def test_those_that_keep_what_they_compile_are_known() -> None:
+    assert set(KEEPING) >= {"coreml", "migraphx", "openvino", "tensorrt", "tensorrt_rtx"}
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_its_cache_is_placed_by_its_own_options(name: str, tmp_path: Path) -> None:
+    backend = keeping(name)
+    options = parse_options(backend, {})
+    placed = backend.cache_in(options, tmp_path / "here")
+    if isinstance(placed, NotCached):
+        assert placed.reason, "it says why not"
+        assert not placed.by_choice
+        pytest.skip(placed.reason)
+    assert encode(options) == {}
+    assert str(tmp_path / "here") in encode(placed).values()
+    assert not list(tmp_path.iterdir()), "it writes nothing itself"
+    again = backend.cache_in(placed, tmp_path / "there")
+    assert isinstance(again, NotCached)
+    assert again.by_choice
+    assert isinstance(backend.writes_while_running(options), bool)
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_what_it_compiles_depends_on_devices_that_were_found(name: str) -> None:
+    backend = keeping(name)
+    devices = (Device("cpu", "CPU", "a processor"), Device("gpu", "0", "a GPU"), Device("gpu", "1", "another"))
+    chosen = backend.compiles_for(parse_options(backend, {}), devices)
+    assert chosen
+    assert set(chosen) <= set(devices)
+    assert backend.compiles_for(parse_options(backend, {}), ()) == ()
 
 
 @pytest.mark.provider

@@ -10,16 +10,22 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_backends.runtime.model import read_model
+from ortolan_server.cache.cache import Cache
+from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.statistics import Stages
 from ortolan_server.errors import InferenceFailed, InternalError, ModelNotFound, Overloaded
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
+from ortolan_server.repository import parse_model_toml
 from ortolan_server.services.metrics import Metrics, ServerOccupancy
 from ortolan_server.services.reflection import HostFacts
 from ortolan_server.services.rejections import Rejections
 from ortolan_server.settings import Settings
 from ortolan_server.transport.status import code_name
 from tests import models
+from tests.server.cache.fakes import catalog as keeping
 from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import add_one, break_device
 
@@ -34,7 +40,7 @@ Labels = frozenset[tuple[str, str]]
 class Scrape:
     """Every sample by name and labels, as Prometheus would read them."""
 
-    def __init__(self, manager: ModelManager, rejections: Rejections | None = None) -> None:
+    def __init__(self, manager: ModelManager, rejections: Rejections | None = None, cache: Cache | None = None) -> None:
         facts = HostFacts("1.2.3", "9.9", "onnxruntime", "host", datetime.now(UTC) - timedelta(minutes=1), "fast")
         metrics = Metrics(
             manager,
@@ -44,6 +50,7 @@ class Scrape:
             code_of=code_name,
             occupancy=lambda: ServerOccupancy(3, 2, 100),
             serving=lambda: manager.ready,
+            cache=cache,
         )
         text = generate_latest(metrics.registry()).decode()
         self.samples: Mapping[tuple[str, Labels], float] = {
@@ -169,11 +176,32 @@ def test_of_what_came_to_no_engine(manage: Manage, tmp_path: Path) -> None:
     assert scrape(name, model="m", code="RESOURCE_EXHAUSTED") == 1.0
 
 
-def test_the_page_names_every_metric_and_no_other(manage: Manage, tmp_path: Path) -> None:
+def kept_once(folder: Path, runtime_log: RuntimeLog) -> Cache:
+    """A cache that a model was opened through twice."""
+    cache = Cache(folder, 1 << 20)
+    registry = Registry(keeping(), runtime_log, cache=cache)
+    model = read_model(models.save(models.add_one(), folder.parent / "kept"))
+    for _ in range(2):
+        registry.open(model, registry.compose(parse_model_toml({"chain": [{"provider": "keeping"}]}, "t"), "t"))
+    return cache
+
+
+def test_of_the_cache(manage: Manage, tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    models.save(models.add_one(), tmp_path / "models" / "m")
+    manager = manage(tmp_path / "models")
+    assert not Scrape(manager).named("ortolan_cache_bytes"), "there is none"
+    scrape = Scrape(manager, cache=kept_once(tmp_path / "cache", runtime_log))
+    name = "ortolan_cache_requests_total"
+    assert [scrape(name, provider="keeping", result=result) for result in ("MISS", "HIT")] == [1.0, 1.0]
+    assert 0 < scrape("ortolan_cache_bytes") < scrape("ortolan_cache_limit_bytes") == 1 << 20
+    assert scrape("ortolan_cache_evictions_total") == 0.0
+
+
+def test_the_page_names_every_metric_and_no_other(manage: Manage, tmp_path: Path, runtime_log: RuntimeLog) -> None:
     models.save(models.add_one(), tmp_path / "m")
     rejections = Rejections()
     rejections.add(InternalError(), "m")
-    scrape = Scrape(manage(tmp_path), rejections)
+    scrape = Scrape(manage(tmp_path), rejections, kept_once(tmp_path / "cache", runtime_log))
     parts = re.compile("_(bucket|count|sum)$")
     ours = {parts.sub("", name) for name, _ in scrape.samples if name.startswith("ortolan_")}
     rows = [
