@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan_server.commands._drift import drift_lines
 
 __all__ = ["cache_text", "render_assignment", "render_summaries", "size_text", "state_text", "verdict_text"]
 
@@ -29,6 +30,7 @@ _NAME_WIDTH = 32  # longer names are folded
 _BAR_WIDTH = 10
 _NODES_NAMED = 8
 _LOG_LINES = 5
+_DRIFT_LINES = 12
 
 
 def verdict_text(verdict: pb.Verdict.State.ValueType) -> Text:
@@ -98,6 +100,7 @@ def render_assignment(assignment: pb.Assignment) -> RenderableType:
         ("nodes", _nodes(assignment)),
         ("memory", _memory(assignment)),
         ("options", _options(assignment)),
+        ("lock", _lock(assignment)),
         ("verdict", _verdict(assignment)),
     ]
     for label, lines in parts:
@@ -249,6 +252,13 @@ def _options(assignment: pb.Assignment) -> list[RenderableType]:
         for share in assignment.shares
         if share.effective_options
     ]
+
+
+def _lock(assignment: pb.Assignment) -> list[RenderableType]:
+    lines = drift_lines(assignment.drift) if assignment.HasField("drift") else []
+    more = len(lines) - _DRIFT_LINES
+    rest = [Text(f"and {more} more lines: ortolan plan --locked", _QUIET)] if more > 0 else []
+    return [*lines[:_DRIFT_LINES], *rest]
 
 
 def _verdict(assignment: pb.Assignment) -> list[RenderableType]:

@@ -31,6 +31,7 @@ _SERVER = "With a running server"
 _COMMANDS = (
     _Command("serve", "Serve a model repository over gRPC.", _HERE),
     _Command("plan", "Open a model on its chain without serving it: where would it run?", _HERE),
+    _Command("lock", "Write down where a model's nodes run, so that a change is noticed.", _HERE),
     _Command("bench", "Measure a model on several chains: which one is worth serving on?", _HERE),
     _Command("doctor", "Which providers work here, and how to mend those that do not.", _HERE),
     _Command("status", "Models of a server, where they run, and whether their contracts are kept.", _SERVER),

@@ -6,25 +6,10 @@ from typing import Annotated
 import typer
 
 from ortolan.v1 import provider_reflection_pb2 as pb
-from ortolan_backends.catalog import Catalog
-from ortolan_backends.errors import BackendError
-from ortolan_backends.runtime.log import LogLine, RuntimeLog
-from ortolan_server.chains.registry import Registry
-from ortolan_server.commands._console import (
-    BROKEN,
-    FAILURE,
-    USAGE,
-    answers,
-    complain,
-    message_dict,
-    others_on_stderr,
-    print_json,
-)
-from ortolan_server.commands._models import only_model
+from ortolan_server.commands._console import BROKEN, FAILURE, USAGE, answers, complain, message_dict, print_json
+from ortolan_server.commands._drift import print_drift
+from ortolan_server.commands._opening import Subject, subject_of
 from ortolan_server.commands._render import render_assignment
-from ortolan_server.errors import InvalidConfig
-from ortolan_server.lifecycle.opening import open_model
-from ortolan_server.repository import ChainRung, ModelToml, wanted_versions
 from ortolan_server.services.reports import report_message
 
 __all__ = ["plan"]
@@ -36,6 +21,9 @@ def plan(
         str, typer.Option(help="Providers from the top down, as in tensorrt,cuda,cpu; instead of model.toml's chain.")
     ] = "",
     *,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Say only what has moved since ortolan lock; exit status 3 if down.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the assignment as JSON.")] = False,
 ) -> None:
     """Open a model on its chain on this machine, and show what would be served.
@@ -43,48 +31,57 @@ def plan(
     Prints each attempt and why it was refused, which node went to which provider, and the verdict of the contract.
     Meant for a model's own CI too: exit status 3 when the contract is broken.
 
+    With --locked each version that would be served is held against its assignment.lock: exit status 3 when a node has
+    moved down or the contract is broken, 2 when there is no lock.
+
     For example:
 
     - `ortolan plan models/resnet`
     - `ortolan plan resnet.onnx --chain cuda,cpu --json`
+    - `ortolan plan models/resnet --locked`
     """
-    runtime_log = RuntimeLog(_quiet)
-    runtime_log.start()
-    try:
-        entry = only_model(model)
-        config = _on_chain(entry.config, chain) if chain else entry.config
-        registry = Registry(Catalog.from_entry_points(), runtime_log)
-        where = "--chain" if chain else str(entry.config_path or entry.folder)
-        version = max(wanted_versions(config.versions, entry.versions))
-        composed = registry.compose(config, where)
-        with others_on_stderr():
-            report = open_model(registry, entry.versions[version], composed, config, entry.folder).report
-        message = report_message(report, omit_nodes=False)
-        message.model, message.version = entry.name, str(version)
-    except (InvalidConfig, BackendError) as error:
-        complain(str(error))
-        raise typer.Exit(USAGE if chain and isinstance(error, InvalidConfig) else FAILURE) from error
-    finally:
-        runtime_log.stop()
+    with subject_of(model, chain) as subject:
+        status = _compare(subject, as_json=as_json) if locked else _show(subject, as_json=as_json)
+    if status:
+        raise typer.Exit(status)
+
+
+def _show(subject: Subject, *, as_json: bool) -> int:
+    """The highest version that would be served. Returns the exit status."""
+    message = _planned(subject, subject.versions[-1])
     if as_json:
         print_json(message_dict(message))
     else:
         answers().print(render_assignment(message))
     if message.verdict.state == pb.Verdict.BROKEN:
-        raise typer.Exit(BROKEN)
-    if not message.serving_rung:
-        raise typer.Exit(FAILURE)
+        return BROKEN
+    return 0 if message.serving_rung else FAILURE
 
 
-def _quiet(_line: LogLine) -> None:
-    """What ONNX Runtime logs during an attempt is kept with the attempt."""
+def _compare(subject: Subject, *, as_json: bool) -> int:
+    """Every version that would be served, with its lock. Returns the exit status."""
+    paths = [subject.lock_path(version) for version in subject.versions]
+    if missing := ", ".join(str(path) for path in paths if not path.exists()):
+        complain(f"{missing} does not exist: ortolan lock writes it")
+        return USAGE
+    messages = [_planned(subject.whatever_moved(), version) for version in subject.versions]
+    for message in messages:
+        message.drift.policy = subject.chain.contract.on_drift
+    if as_json:
+        print_json([_summary(message) for message in messages])
+    else:
+        print_drift(messages)
+    if any(message.drift.moved_down or message.verdict.state == pb.Verdict.BROKEN for message in messages):
+        return BROKEN
+    return 0 if all(message.serving_rung for message in messages) else FAILURE
 
 
-def _on_chain(config: ModelToml, chain: str) -> ModelToml:
-    """The model's configuration with its rungs replaced; rungs of the same name keep their options."""
-    options = {rung.provider: rung.options for rung in config.chain}
-    names = [name.strip() for name in chain.split(",")]
-    rungs = tuple(ChainRung.of(name, options.get(name, {})) for name in names if name)
-    if not rungs:
-        raise InvalidConfig("--chain names no provider")
-    return config.on_chain(rungs)
+def _planned(subject: Subject, version: int) -> pb.Assignment:
+    message = report_message(subject.open(version), omit_nodes=False)
+    message.model, message.version = subject.entry.name, str(version)
+    return message
+
+
+def _summary(message: pb.Assignment) -> dict[str, object]:
+    whole = message_dict(message)
+    return {key: whole.get(key) for key in ("model", "version", "serving_provider", "verdict", "drift")}

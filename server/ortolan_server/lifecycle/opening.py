@@ -10,11 +10,13 @@ from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import LoadFailed
+from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis
 from ortolan_server.lifecycle.declared import require_declared
+from ortolan_server.lifecycle.locked import open_against_lock
 from ortolan_server.lifecycle.samples import Sample, read_samples
 from ortolan_server.repository import ModelToml
+from ortolan_server.repository.assignment_lock import lock_path
 from ortolan_server.repository.external_data import check_external_data
 from ortolan_server.tensors import Signature
 
@@ -46,11 +48,11 @@ def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml, 
         if not config.trust_inputs:
             _refuse_hazards(model)
         samples = read_samples(config, folder)
+        report = open_against_lock(registry, model, chain, lock_path(path, config.file))
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
-    except LoadFailed as error:
+    except (InvalidConfig, LoadFailed) as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), str(error)), None)
-    report = registry.open(model, chain)
     if report.session is None:
         return OpenModel(report, None)
     try:

@@ -117,6 +117,7 @@ class ModelVersion:
         self.load_s = time.monotonic() - start
         self.loaded_at = datetime.now(UTC)
         self.report = opened.report
+        self.chain = opened.report.chain  # with the model's lock
         session = opened.report.session
         if session is None or opened.signature is None:
             self._advance(State.FAILED, opened.report.verdict.sentence)

@@ -5,7 +5,6 @@ never ignored. The options of a rung are kept as they came and checked against t
 by `check_chain` in `rungs.py`.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
@@ -27,6 +26,7 @@ from ortolan_server.repository.tables import (
     Warmup,
 )
 from ortolan_server.repository.tables.base import Lax, Table
+from ortolan_server.repository.toml_file import read_toml
 from ortolan_server.repository.versions import VersionPolicy
 from ortolan_server.validation import did_you_mean, explain
 
@@ -86,14 +86,14 @@ class ModelToml(Table):
         """This configuration on another chain.
 
         Its contract stays in force, for those of its providers that the chain has; if that is none, for the
-        first rung's.
+        first rung's. Its assignment.lock is of the chain it has: nodes that have moved down are only told.
         """
         require = self.require
         if require is not None:
             names = [rung.provider for rung in chain]
             kept = tuple(provider for provider in require.provider if provider in names)
             require = require.model_copy(update={"provider": kept or (names[0],)})
-        return self.model_copy(update={"chain": chain, "require": require})
+        return self.model_copy(update={"chain": chain, "require": require, "lock": Lock(drift="warn")})
 
     @field_validator("file")
     @classmethod
@@ -133,30 +133,8 @@ class ModelToml(Table):
 
 def load_model_toml(path: Path) -> ModelToml:
     """Reads and checks a file. Raises InvalidConfig whose every line begins with the file's path."""
-    try:
-        if not path.is_file():  # Reading a pipe would wait for ever.
-            raise InvalidConfig(f"{path}: is not a file")
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        _check_size(path, len(content))
-        document = tomllib.loads(content.decode())
-    except OSError as error:
-        raise InvalidConfig(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidConfig(
-            f"{path}: is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        # ValueError: tomllib's own error, which ends in line and column, and integers of thousands of digits.
-        raise InvalidConfig(f"{path}: is not TOML: {error}") from error
-    return parse_model_toml(document, str(path))
-
-
-def _check_size(path: Path, size_bytes: int) -> None:
-    if size_bytes == 0:  # Of a file that was not written to its end, rather than an owner's word for "the defaults".
-        raise InvalidConfig(f"{path}: is empty: it has 0 bytes; without the file the model is served by the defaults")
-    if size_bytes > _MAX_BYTES:
-        raise InvalidConfig(f"{path}: has more than {_MAX_BYTES} bytes")
+    without = "without the file the model is served by the defaults"
+    return parse_model_toml(read_toml(path, max_bytes=_MAX_BYTES, without=without), str(path))
 
 
 def parse_model_toml(document: Mapping[str, object], source: str) -> ModelToml:

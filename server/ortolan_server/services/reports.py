@@ -11,6 +11,7 @@ from ortolan_server.chains.chain import Chain, ProviderNames
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Attempt, ChainReport
 from ortolan_server.lifecycle.version import ModelVersion
+from ortolan_server.services.drift import drift_message
 
 __all__ = [
     "assignment_message",
@@ -99,6 +100,7 @@ def report_message(report: ChainReport, *, omit_nodes: bool) -> pb.Assignment:
         serving_rung=report.rung,
         serving_provider=report.provider,
         verdict=_verdict(report),
+        drift=drift_message(report.drift, report.chain.contract.on_drift) if report.drift else None,
     )
     if report.assignment is not None:
         _add_assignment(message, report.assignment, report.provider_names, omit_nodes=omit_nodes)

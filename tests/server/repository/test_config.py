@@ -12,6 +12,7 @@ from ortolan_server.repository import (
     Batching,
     ChainRung,
     Limits,
+    Lock,
     ModelToml,
     Require,
     VersionPolicy,
@@ -134,11 +135,14 @@ def test_a_rung_made_from_parts_is_the_rung_in_a_file(tmp_path: Path) -> None:
 def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
     config = load(WHOLE, tmp_path)
     chain = (ChainRung.of("cuda"), ChainRung.of("tensorrt"))
-    assert config.on_chain(chain) == config.model_copy(update={"chain": chain})
+    only_told = Lock(drift="warn")
+    assert config.on_chain(chain) == config.model_copy(update={"chain": chain, "lock": only_told})
     cpu_only = (ChainRung.of("cpu"),)
     assert config.require is not None
     require = config.require.model_copy(update={"provider": ("cpu",)})
-    assert config.on_chain(cpu_only) == config.model_copy(update={"chain": cpu_only, "require": require})
+    assert config.on_chain(cpu_only) == config.model_copy(
+        update={"chain": cpu_only, "require": require, "lock": only_told}
+    )
 
 
 @pytest.mark.parametrize(

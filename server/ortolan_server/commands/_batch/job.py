@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from ortolan_server.commands._batch.durable import write_durably
 from ortolan_server.commands._batch.formats import BatchFailed
+from ortolan_server.commands._durable import write_durably
 
 __all__ = ["Asked", "Done", "InputIdentity", "Job", "difference", "job_path"]
 

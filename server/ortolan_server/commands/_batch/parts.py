@@ -15,8 +15,8 @@ from typing import IO, Any, Self
 
 import pyarrow as pa
 
-from ortolan_server.commands._batch.durable import replaced, write_durably
 from ortolan_server.commands._batch.formats import BatchFailed
+from ortolan_server.commands._durable import replaced, write_durably
 
 try:
     import fcntl

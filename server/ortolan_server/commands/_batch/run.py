@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, Literal, Protocol, TypeVar
 
 from ortolan_client import Bulk, Cancelled, Client, DeadlineExceeded, Model, Overloaded, Unavailable
-from ortolan_server.commands._batch.durable import replaced
 from ortolan_server.commands._batch.feed import Feed
 from ortolan_server.commands._batch.formats import STDIO, BatchFailed, Format
 from ortolan_server.commands._batch.job import Asked, Done, InputIdentity, Job, difference, job_path
@@ -17,6 +16,7 @@ from ortolan_server.commands._batch.parts import Parts
 from ortolan_server.commands._batch.plan import Plan, check_types, make_plan, text_types
 from ortolan_server.commands._batch.sinks import DirectSink, PartsSink, Sink, join_parts, schema_of
 from ortolan_server.commands._batch.sources import Source, blocks, open_source
+from ortolan_server.commands._durable import replaced
 
 __all__ = ["BatchOrder", "BatchResult", "run_batch"]
 

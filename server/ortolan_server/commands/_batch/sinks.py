@@ -7,11 +7,11 @@ from typing import IO, Protocol
 
 import pyarrow as pa
 
-from ortolan_server.commands._batch.durable import replaced
 from ortolan_server.commands._batch.feed import Answered
 from ortolan_server.commands._batch.formats import BatchFailed, Format
 from ortolan_server.commands._batch.parts import BadRow, Part, Parts, read_bad, read_batches
 from ortolan_server.commands._batch.writers import Writer, open_writer, write_arrays
+from ortolan_server.commands._durable import replaced
 
 __all__ = ["DirectSink", "PartsSink", "Sink", "join_parts", "schema_of"]
 

@@ -1,0 +1,48 @@
+"""What has moved since a lock was made, for people: a line for each node, as in a diff."""
+
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan_server.commands._console import answers
+
+__all__ = ["drift_lines", "print_drift"]
+
+_DOWN, _UP, _QUIET = "bold red", "green", "dim"
+
+
+def print_drift(assignments: Iterable[pb.Assignment]) -> None:
+    """What has moved in each, the names of nodes whole: a line is never wrapped."""
+    for assignment in assignments:
+        count = len(assignment.drift.moved_down)
+        told = "1 node has" if count == 1 else f"{count or 'no'} nodes have"
+        answers().print(Text(f"{assignment.model}/{assignment.version}: {told} moved down", "bold"), soft_wrap=True)
+        for line in drift_lines(assignment.drift):
+            answers().print(line, soft_wrap=True)
+        for reason in (*assignment.verdict.reasons, *assignment.verdict.warnings):
+            answers().print(Text(f"! {reason}"), soft_wrap=True)
+
+
+def drift_lines(drift: pb.Drift) -> list[Text]:
+    """`-` is a node that moved down, `+` one that moved up, `~` what else differs."""
+    lines = [
+        *_moved("-", _DOWN, drift.moved_down),
+        *_moved("+", _UP, drift.moved_up),
+        *(Text(f"~ node {name} is new", _QUIET) for name in drift.added),
+        *(Text(f"~ node {name} is gone", _QUIET) for name in drift.removed),
+        *(Text(f"~ {difference}", _QUIET) for difference in drift.differences),
+    ]
+    return lines or [Text("as in assignment.lock", _UP)]
+
+
+def _moved(mark: str, style: str, nodes: Iterable[pb.MovedNode]) -> list[Text]:
+    nodes = list(nodes)
+    width = max((len(_named(node)) for node in nodes), default=0)
+    return [
+        Text(f"{mark} {_named(node).ljust(width)}  {node.from_provider} → {node.to_provider}", style) for node in nodes
+    ]
+
+
+def _named(node: pb.MovedNode) -> str:
+    return f"{node.name} ({node.op_type})"

@@ -1,0 +1,86 @@
+"""A model opened on its chain here, as `plan` and `lock` do it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from ortolan_backends.catalog import Catalog
+from ortolan_backends.errors import BackendError
+from ortolan_backends.runtime.log import LogLine, RuntimeLog
+from ortolan_server.chains.chain import Chain
+from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.registry import Registry
+from ortolan_server.commands._console import FAILURE, USAGE, complain, others_on_stderr
+from ortolan_server.commands._models import only_model
+from ortolan_server.errors import InvalidConfig, LoadFailed
+from ortolan_server.lifecycle.opening import open_model
+from ortolan_server.repository import ChainRung, ModelEntry, ModelToml, wanted_versions
+from ortolan_server.repository.assignment_lock import lock_path
+
+__all__ = ["Subject", "subject_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One model, and the chain that its versions are opened on."""
+
+    registry: Registry
+    entry: ModelEntry
+    config: ModelToml
+    """The model's, on the chain that was asked for."""
+    chain: Chain
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Those that would be served, the lowest first. Raises InvalidConfig."""
+        return tuple(sorted(wanted_versions(self.config.versions, self.entry.versions)))
+
+    def open(self, version: int) -> ChainReport:
+        """What would be served; what is wrong with the model is in the report."""
+        with others_on_stderr():
+            return open_model(
+                self.registry, self.entry.versions[version], self.chain, self.config, self.entry.folder
+            ).report
+
+    def lock_path(self, version: int) -> Path:
+        return lock_path(self.entry.versions[version], self.config.file)
+
+    def whatever_moved(self) -> "Subject":
+        """The same, where an assignment.lock refuses nothing: what has moved is in the report all the same."""
+        contract = replace(self.chain.contract, on_drift="warn")
+        return replace(self, chain=replace(self.chain, contract=contract))
+
+
+@contextmanager
+def subject_of(model: Path, chain: str, *, allow_degraded: bool = False) -> Iterator[Subject]:
+    """`chain` is that of `--chain`, empty for the model's own. What is wrong is told, and ends the command."""
+    runtime_log = RuntimeLog(_quiet)
+    runtime_log.start()
+    try:
+        entry = only_model(model)
+        config = _on_chain(entry.config, chain) if chain else entry.config
+        registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=allow_degraded)
+        where = "--chain" if chain else str(entry.config_path or entry.folder)
+        yield Subject(registry, entry, config, registry.compose(config, where))
+    except (InvalidConfig, LoadFailed, BackendError) as error:
+        complain(str(error))
+        raise typer.Exit(USAGE if chain and isinstance(error, InvalidConfig) else FAILURE) from error
+    finally:
+        runtime_log.stop()
+
+
+def _quiet(_line: LogLine) -> None:
+    """What ONNX Runtime logs during an attempt is kept with the attempt."""
+
+
+def _on_chain(config: ModelToml, chain: str) -> ModelToml:
+    """The model's configuration with its rungs replaced; rungs of the same name keep their options."""
+    options = {rung.provider: rung.options for rung in config.chain}
+    names = [name.strip() for name in chain.split(",")]
+    rungs = tuple(ChainRung.of(name, options.get(name, {})) for name in names if name)
+    if not rungs:
+        raise InvalidConfig("--chain names no provider")
+    return config.on_chain(rungs)
