@@ -16,12 +16,17 @@ from ortolan_server.cache.use import CacheUse
 from ortolan_server.chains.chain import Chain, ProviderNames, Rung
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.drift import Drift
+from ortolan_server.chains.numeric import Compare, NumericCheck, not_compared
 
 __all__ = ["Attempt", "AttemptOutcome", "ChainReport", "Climb"]
 
 _LOCK_HINT = (
     "if the nodes are to run there: ortolan lock makes a new assignment.lock; to serve all the same, and say "
     'DEGRADED: drift = "degrade" under [lock] in its model.toml'
+)
+_NUMERIC_HINT = (
+    "if such answers are right: a wider tolerance under [numeric] in its model.toml; on real inputs, recorded for "
+    "[[warmup]], they may be closer to the CPU's"
 )
 
 
@@ -40,13 +45,15 @@ class Attempt:
     provider: str
     outcome: AttemptOutcome
     stage: str = ""
-    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract`, `lock` or `warm`."""
+    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract`, `lock`, `numeric` or `warm`."""
     reason: str = ""
     seconds: float = 0.0
     log: tuple[str, ...] = ()
     """ONNX Runtime's lines during the attempt, warnings and worse."""
     cache: CacheUse | None = None
     """What the cache had for its provider; None: it compiles nothing that is kept, or there is no cache."""
+    numeric: NumericCheck | None = None
+    """How its answers compare with the CPU's; None: they were not to be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +105,21 @@ class Climb:
     """Opens one model on one chain. Use once."""
 
     def __init__(
-        self, chain: Chain, probe: Callable[[str], Probe], log: RuntimeLog, cache: Cache | None = None
+        self,
+        chain: Chain,
+        probe: Callable[[str], Probe],
+        log: RuntimeLog,
+        cache: Cache | None = None,
+        compare: Compare = not_compared,
     ) -> None:
+        """`compare` holds the answers of each session that may serve against the CPU's."""
         self._chain = chain
         self._probe = probe
         self._log = log
         self._cache = cache
+        self._compare = compare
         self._use: CacheUse | None = None
+        self._numeric: NumericCheck | None = None
         self._attempts: list[Attempt] = []
         self._drift: Drift | None = None
 
@@ -130,7 +145,7 @@ class Climb:
         rung = self._chain.rungs[number - 1]
         start = time.monotonic()
         log: tuple[str, ...] = ()
-        self._use = None
+        self._use = self._numeric = None
         try:
             self._require_available(rung)
             openings, left_out = self._with_those_below(number)
@@ -144,6 +159,11 @@ class Climb:
             return None
         self._drift = self._drift or opened.drift
         verdict = opened.verdict
+        if verdict.state is not VerdictState.BROKEN:
+            self._numeric = self._compare(opened.session, opened.assignment)
+        if self._numeric and self._numeric.fault:
+            self._note(number, AttemptOutcome.REFUSED, "numeric", self._numeric.fault, start, log)
+            return None
         if verdict.state is VerdictState.KEPT:
             self._note(number, AttemptOutcome.OPENED, "", "", start, log)
         else:
@@ -202,7 +222,8 @@ class Climb:
     ) -> None:
         provider = self._chain.rungs[number - 1].name
         seconds = time.monotonic() - start
-        self._attempts.append(Attempt(number, provider, outcome, stage, reason, seconds, log, self._use))
+        use, numeric = self._use, self._numeric
+        self._attempts.append(Attempt(number, provider, outcome, stage, reason, seconds, log, use, numeric))
 
     def _degraded(self, opened: _Opened) -> Verdict:
         """The verdict of a session that serves although its contract is broken, or nodes have moved down."""
@@ -235,8 +256,9 @@ class Climb:
         """How to serve what was opened and refused all the same."""
         contract = next((attempt.rung for attempt in self._attempts if attempt.stage == "contract"), 0)
         lock = any(attempt.stage == "lock" for attempt in self._attempts)
-        hint = [_hint(contract, implied=self._chain.contract.implied)] if contract else []
-        return [*hint, _LOCK_HINT] if lock else hint
+        hints = [_hint(contract, implied=self._chain.contract.implied)] if contract else []
+        hints += [_LOCK_HINT] if lock else []
+        return hints + ([_NUMERIC_HINT] if any(attempt.stage == "numeric" for attempt in self._attempts) else [])
 
 
 def _serving(attempt: Attempt) -> Attempt:

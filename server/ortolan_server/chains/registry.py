@@ -9,12 +9,13 @@ from ortolan_backends.checks import probe_safely
 from ortolan_backends.contract import Availability, Backend, Probe
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
-from ortolan_backends.runtime.session import OpenRung
+from ortolan_backends.runtime.session import OpenRung, Session, open_session
 from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import ChainReport, Climb
 from ortolan_server.chains.mixes import refuse_mixes
+from ortolan_server.chains.numeric import Compare, not_compared
 from ortolan_server.repository import DEFAULT_NODE_SHARE, ModelToml
 from ortolan_server.repository.rungs import check_chain
 
@@ -73,9 +74,17 @@ class Registry:
         )
         return Chain(rungs, self._contract(config, rungs), self.short_name)
 
-    def open(self, model: ModelFile, chain: Chain) -> ChainReport:
+    def open(self, model: ModelFile, chain: Chain, compare: Compare = not_compared) -> ChainReport:
         """Climbs the chain with a model."""
-        return Climb(chain, self.probe, self._log, self._cache).run(model)
+        return Climb(chain, self.probe, self._log, self._cache, compare).run(model)
+
+    def open_on_cpu(self, model: ModelFile, chain: Chain) -> Session:
+        """The model on the CPU alone, with the options that the chain has for it. Raises OpenRefused."""
+        backend = self._catalog.get("cpu")
+        written = (rung.opening for rung in chain.rungs if rung.opening.backend.provider == backend.provider)
+        opening = next(written, OpenRung(backend, backend.options()))
+        session, _ = open_session(model, [opening], self._log, threads=chain.threads)
+        return session
 
     def _contract(self, config: ModelToml, rungs: tuple[Rung, ...]) -> Contract:
         require = config.require

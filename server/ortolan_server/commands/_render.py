@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._drift import drift_lines
+from ortolan_server.commands._render_numeric import numeric_text
 
 __all__ = ["cache_text", "render_assignment", "render_summaries", "size_text", "state_text", "verdict_text"]
 
@@ -189,6 +190,8 @@ def _attempts(assignment: pb.Assignment) -> list[RenderableType]:
             lines.append(Padding(Text(attempt.reason), (0, 0, 0, 4), expand=False))
         if attempt.HasField("cache"):
             lines.append(Padding(cache_text(attempt.cache), (0, 0, 0, 4), expand=False))
+        if attempt.HasField("numeric"):
+            lines.append(Padding(Text(numeric_text(attempt.numeric), _QUIET), (0, 0, 0, 4), expand=False))
         lines.extend(Padding(Text(line, _QUIET), (0, 0, 0, 4), expand=False) for line in attempt.log[:_LOG_LINES])
         if len(attempt.log) > _LOG_LINES:
             lines.append(

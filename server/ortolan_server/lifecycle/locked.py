@@ -14,6 +14,7 @@ from ortolan_server.chains.locking import (
     locked_placement,
     look_around,
 )
+from ortolan_server.chains.numeric import Compare
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
 from ortolan_server.repository.assignment_lock import AssignmentLock, hash_files, read_lock
@@ -21,16 +22,16 @@ from ortolan_server.repository.assignment_lock import AssignmentLock, hash_files
 __all__ = ["make_lock", "open_against_lock"]
 
 
-def open_against_lock(registry: Registry, model: ModelFile, chain: Chain, path: Path) -> ChainReport:
+def open_against_lock(registry: Registry, model: ModelFile, chain: Chain, path: Path, compare: Compare) -> ChainReport:
     """Climbs the chain; where there is a lock at `path`, each rung is held against it, and the report says what
-    differs.
+    differs. `compare` is the numeric check.
 
     Raises InvalidConfig for a lock that is wrong, LoadFailed when the model's files cannot be read.
     """
     if not path.exists():
-        return registry.open(model, chain)
+        return registry.open(model, chain, compare)
     lock = read_lock(path)
-    report = registry.open(model, replace(chain, locked=locked_placement(lock)))
+    report = registry.open(model, replace(chain, locked=locked_placement(lock)), compare)
     if report.drift is None:  # nothing was opened
         return report
     around = _look_around(registry, model, [provider.name for provider in lock.provider])

@@ -14,6 +14,7 @@ from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis
 from ortolan_server.lifecycle.declared import require_declared
 from ortolan_server.lifecycle.locked import open_against_lock
+from ortolan_server.lifecycle.numeric import AgainstCpu
 from ortolan_server.lifecycle.samples import Sample, read_samples
 from ortolan_server.repository import ModelToml
 from ortolan_server.repository.assignment_lock import lock_path
@@ -48,7 +49,10 @@ def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml, 
         if not config.trust_inputs:
             _refuse_hazards(model)
         samples = read_samples(config, folder)
-        report = open_against_lock(registry, model, chain, lock_path(path, config.file))
+        against_cpu = AgainstCpu(
+            config.numeric, samples, model.random_operators, lambda: registry.open_on_cpu(model, chain)
+        )
+        report = open_against_lock(registry, model, chain, lock_path(path, config.file), against_cpu)
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
     except (InvalidConfig, LoadFailed) as error:

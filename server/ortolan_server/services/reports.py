@@ -12,6 +12,7 @@ from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Attempt, ChainReport
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.services.drift import drift_message
+from ortolan_server.services.numeric import numeric_message
 
 __all__ = [
     "assignment_message",
@@ -220,6 +221,7 @@ def _attempt(attempt: Attempt) -> pb.Attempt:
         reason=attempt.reason,
         seconds=round(attempt.seconds, 6),
         log=attempt.log,
+        numeric=None if attempt.numeric is None else numeric_message(attempt.numeric),
     )
     if attempt.cache is not None:
         message.cache.CopyFrom(cache_message(attempt.cache))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Difference", "Tolerance", "compare"]
+__all__ = ["Difference", "Tolerance", "compare", "share_equal"]
 
 
 class Difference(BaseModel):
@@ -37,19 +37,22 @@ class Tolerance:
     """Which differences are allowed.
 
     |a - b| <= atol x the largest |b| + rtol x |b| everywhere, where b is the CPU's; NaN and infinities at the same
-    places; whole numbers and texts equal. The defaults are for what ten bits of mantissa (TF32, FP16) leave of a value.
-    FP32 in another order of summing is a thousand times closer; a wrong kernel, a lost weight or a bad scale is not
-    within it.
+    places. Whole numbers and texts are the same or not, and `min_equal` of them must be. The defaults are for what ten
+    bits of mantissa (TF32, FP16) leave of a value. FP32 in another order of summing is a thousand times closer; a wrong
+    kernel, a lost weight or a bad scale is not within it.
     """
 
     atol: float = 1e-3
-    """Of the largest value of the output."""
+    """Of the largest value of the output, which counts as at least 0.0001: an output may be all zeros, and near them
+    other kernels leave a rest."""
     rtol: float = 1e-2
     """Of each value beside that, for outputs whose values are of many sizes."""
     min_cosine: float = -1.0
     min_top1: float = 0.0
+    min_equal: float = 1.0
 
 
+_LEAST_LARGEST = 1e-4  # times `atol`: about what one rounding of a 32-bit float leaves of 1
 _SMALLEST_OF_LARGEST = 1e-6  # smaller values count as this when differences are held against them
 
 _USUAL = Tolerance()
@@ -65,9 +68,10 @@ def compare(
     BF16 comes as uint16 of the same bits, BYTES as text.
     """
     if any(ours.shape != theirs.shape or ours.dtype.kind != theirs.dtype.kind for ours, theirs in pairs):
-        return _unequal(output)
+        return _without_figures(output, equal=False, within_tolerance=False)
     if datatype == "BYTES":
-        return _exact(output, equal=all(np.array_equal(ours, theirs) for ours, theirs in pairs))
+        share = share_equal(pairs)
+        return _without_figures(output, equal=share == 1, within_tolerance=share >= tolerance.min_equal)
     if datatype == "BF16":
         pairs = [(_from_bfloat16(ours), _from_bfloat16(theirs)) for ours, theirs in pairs]
     is_float = pairs[0][0].dtype.kind == "f"
@@ -75,7 +79,10 @@ def compare(
     equal = all(np.array_equal(ours, theirs, equal_nan=is_float) for ours, theirs in pairs)
     cosine = min(_cosine(ours, theirs) for ours, theirs in wide) if is_float else None
     top1 = _top1(wide) if is_float else None
-    is_close = is_float and all(_is_close(ours, theirs, tolerance) for ours, theirs in wide)
+    if is_float:
+        fits = all(_is_close(ours, theirs, tolerance) for ours, theirs in wide) and _are_alike(cosine, top1, tolerance)
+    else:
+        fits = share_equal(pairs) >= tolerance.min_equal
     return Difference(
         output=output,
         max_abs=max(_max_abs(ours, theirs) for ours, theirs in wide),
@@ -83,15 +90,18 @@ def compare(
         cosine=cosine,
         top1_agreement=top1,
         equal=equal,
-        within_tolerance=equal or (is_close and _are_alike(cosine, top1, tolerance)),
+        within_tolerance=equal or fits,
     )
 
 
-def _unequal(output: str) -> Difference:
-    return _exact(output, equal=False)
+def share_equal(pairs: Sequence[tuple[Array, Array]]) -> float:
+    """Of all values, those that are the same in both; the shapes of each pair are."""
+    same = sum(int(np.count_nonzero(ours == theirs)) for ours, theirs in pairs)
+    total = sum(ours.size for ours, _ in pairs)
+    return same / total if total else 1.0
 
 
-def _exact(output: str, *, equal: bool) -> Difference:
+def _without_figures(output: str, *, equal: bool, within_tolerance: bool) -> Difference:
     return Difference(
         output=output,
         max_abs=None,
@@ -99,7 +109,7 @@ def _exact(output: str, *, equal: bool) -> Difference:
         cosine=None,
         top1_agreement=None,
         equal=equal,
-        within_tolerance=equal,
+        within_tolerance=within_tolerance,
     )
 
 
@@ -138,7 +148,8 @@ def _is_close(ours: Array, theirs: Array, tolerance: Tolerance) -> bool:
     )
     a, b = _finite(ours, theirs)
     with np.errstate(over="ignore"):
-        return same_holes and bool((np.abs(a - b) <= tolerance.atol * _largest(b) + tolerance.rtol * np.abs(b)).all())
+        allowed = tolerance.atol * max(_largest(b), _LEAST_LARGEST) + tolerance.rtol * np.abs(b)
+        return same_holes and bool((np.abs(a - b) <= allowed).all())
 
 
 def _are_alike(cosine: float | None, top1: float | None, tolerance: Tolerance) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import Result
 
 from tests import models
+from tests.faulty_provider.faulty import Faulty
 
 Ortolan = Callable[..., Result]
 CONTRACT = '[require]\nforbid_on_cpu = ["Add"]\n'
@@ -32,6 +33,18 @@ def test_a_broken_contract_is_exit_status_3(plan: Ortolan, tmp_path: Path) -> No
     assert done.exit_code == 3
     assert "BROKEN" in done.stdout
     assert "1 Add" in done.stdout
+
+
+def test_answers_that_are_wrong_break_it_with_the_figures(plan: Ortolan, faulty: Faulty, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m", toml=faulty.toml)
+    assert plan(tmp_path / "m").exit_code == 0
+    faulty.commands.say("wrong 0.5")
+    done = plan(tmp_path / "m", "--json")
+    assert done.exit_code == 3
+    (attempt,) = json.loads(done.stdout)["attempts"]
+    assert (attempt["outcome"], attempt["stage"]) == ("REFUSED", "numeric")
+    assert attempt["numeric"]["outputs"][0]["max_abs"] == 0.5
+    assert attempt["numeric"]["outputs"][0]["within_tolerance"] is False
 
 
 def test_a_degraded_one_is_not_broken(plan: Ortolan, tmp_path: Path) -> None:

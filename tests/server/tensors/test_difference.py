@@ -64,6 +64,16 @@ def test_texts_must_be_the_same() -> None:
     assert compare("y", "BYTES", [(np.array(["a", "b"]), np.array(["a", "b"]))]).equal
 
 
+@pytest.mark.parametrize(("least", "within"), [(0.75, True), (0.76, False)])
+def test_a_share_of_whole_numbers_and_texts_may_differ(least: float, *, within: bool) -> None:
+    numbers, texts = np.array([1, 2, 3, 4]), np.array(["a", "b", "c", "d"], object)
+    for datatype, theirs, other in (("INT64", numbers, 9), ("BYTES", texts, "z")):
+        ours = theirs.copy()
+        ours[0] = other
+        found = compare("y", datatype, [(ours, theirs)], Tolerance(min_equal=least))
+        assert (found.within_tolerance, found.equal) == (within, False)
+
+
 def test_another_shape_is_not_compared() -> None:
     found = compare("y", "FP32", [(fp32(1.0), fp32(1.0, 2.0))])
     assert (found.max_abs, found.equal, found.within_tolerance) == (None, False, False)
@@ -78,6 +88,9 @@ def test_zeros() -> None:
     assert compare("y", "FP32", [(fp32(0.0), fp32(0.0))]).cosine == 1.0
     found = compare("y", "FP32", [(fp32(1.0), fp32(0.0))])
     assert (found.cosine, found.within_tolerance) == (0.0, False)
+    assert compare("y", "FP32", [(fp32(7.4e-9), fp32(0.0))]).within_tolerance
+    assert not compare("y", "FP32", [(fp32(1.1e-7), fp32(0.0))]).within_tolerance
+    assert not compare("y", "FP32", [(fp32(7.4e-9), fp32(0.0))], Tolerance(atol=0.0)).within_tolerance
     empty = np.zeros((0, 3), np.float32)
     assert compare("y", "FP32", [(empty, empty)]).within_tolerance
 

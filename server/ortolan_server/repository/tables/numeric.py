@@ -24,6 +24,9 @@ class Numeric(Table):
         description="Allowed difference of each value beside that, as a part of the value.",
     )
     min_cosine: float = Field(default=-1.0, ge=-1, le=1, description="Least cosine similarity of each output; -1: any.")
+    min_equal: float = Field(
+        default=0.99, ge=0, le=1, description="Least share of whole numbers and of texts that are the same."
+    )
     min_top1: float = Field(
         default=0.0, ge=0, le=1, description="Least share of rows whose largest value is at the same place; 0: any."
     )
