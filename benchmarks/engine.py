@@ -13,7 +13,7 @@ import numpy as np
 
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult
-from ortolan_server.engine.engine import BatchLimits, Engine, Runner
+from ortolan_server.engine.engine import BatchLimits, Engine, Runner, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import OrtolanError
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 def _cost_s(calls: int, batching: BatchLimits | None) -> float:
     statistics = Statistics()
-    engine = Engine(Stub(), queue_limit=256, concurrency=1, statistics=statistics, batching=batching)
+    engine = Engine(Serving(Stub(), statistics), queue_limit=256, concurrency=1, batching=batching)
     engine.start()
     pump = Pump()
     reply = partial(_answer, statistics)

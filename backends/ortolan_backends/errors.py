@@ -11,6 +11,7 @@ BackendError
     ├── OutOfMemory        the session is fine
     ├── RunCancelled       the run was terminated on request
     └── DeviceFailure      the session can no longer be trusted
+        └── RunHung        the run does not end
 """
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "OutOfMemory",
     "RunCancelled",
     "RunFailed",
+    "RunHung",
     "RuntimeConflict",
     "UnknownProvider",
     "UnservableModel",
@@ -79,4 +81,15 @@ class RunCancelled(RunFailed):
 
 
 class DeviceFailure(RunFailed):
-    """The device or its driver failed; the session can no longer be trusted."""
+    """The device or its driver failed; the session can no longer be trusted.
+
+    `sticky`: no session of this process can use the device again; only a new process can.
+    """
+
+    def __init__(self, text: str, *, sticky: bool = False) -> None:
+        super().__init__(text)
+        self.sticky = sticky
+
+
+class RunHung(DeviceFailure):
+    """A run does not end, whatever it is told: its thread is lost."""

@@ -42,13 +42,13 @@ _ARENA = re.compile(r"\bbfc_arena\b")
 # (220), a context that is gone (709), and 999, which says nothing. Any other concerns the one call that it answers,
 # as an invalid launch configuration (9) does. cuBLAS and cuDNN answer the two below when a kernel of theirs died.
 _LOST_CONTEXT = "214|220|226|700|702|709|710|714|715|716|717|718|719|721|810|911|999"
-_DEVICE = re.compile(
+_STICKY = re.compile(
     rf"CUDA failure (?:{_LOST_CONTEXT})\b"
     # Not what cuDNN appends to INTERNAL_ERROR: no memory, a kernel that does not compile, bad parameters.
-    r"|CU(?:BLAS|DNN)_STATUS_(?:EXECUTION_FAILED(?:_[A-Z_]+)?|INTERNAL_ERROR)\b"
-    r"|device (?:was )?(?:lost|removed)\b",
+    r"|CU(?:BLAS|DNN)_STATUS_(?:EXECUTION_FAILED(?:_[A-Z_]+)?|INTERNAL_ERROR)\b",
     re.IGNORECASE,
 )
+_LOST = re.compile(r"device (?:was )?(?:lost|removed)\b", re.IGNORECASE)
 # What a cause is wrapped in: it stands behind the last of each.
 _WRAPPERS = (
     re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : "),
@@ -72,8 +72,9 @@ def classify_run(error: Exception) -> RunFailed:
     text = plain(str(error)) or type(error).__name__
     if _CANCELLED.search(text):
         return RunCancelled(text)
-    if _DEVICE.search(text):
-        return DeviceFailure(text)
+    sticky = _STICKY.search(text)
+    if sticky or _LOST.search(text):
+        return DeviceFailure(text, sticky=sticky is not None)
     if _NO_MEMORY.search(text) or _ARENA.search(str(error)):
         return OutOfMemory(text)
     if isinstance(error, _DEVICE_TYPES):

@@ -1,18 +1,23 @@
 """A call inside the engine, which is also its ticket, and the calls that run together."""
 
+import math
 from collections.abc import Callable, Hashable
 from enum import Enum, auto
 
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import InferenceCall, Reply
 from ortolan_server.engine.pace import SizePace
+from ortolan_server.engine.serving import Serving
 from ortolan_server.errors import OrtolanError
 
 __all__ = ["Batch", "Entry", "State"]
 
 
 class State(Enum):
-    """WAITING → RUNNING → ENDED, or WAITING → ENDED. Who moves a call to ENDED answers it."""
+    """WAITING → RUNNING → ENDED, or WAITING → ENDED. Who moves a call to ENDED answers it.
+
+    RUNNING → WAITING when the device under its run failed, and another session will take it.
+    """
 
     WAITING = auto()
     RUNNING = auto()
@@ -70,14 +75,38 @@ class Entry:
 class Batch:
     """Calls in one run. Under the engine's lock, its constructor included."""
 
-    __slots__ = ("_callers", "entries", "handle", "holds_slot", "rows")
+    __slots__ = (
+        "_callers",
+        "abandoned",
+        "entries",
+        "handle",
+        "holds_slot",
+        "overran",
+        "parent",
+        "rows",
+        "serving",
+        "started_s",
+        "told",
+    )
 
-    def __init__(self, entries: list[Entry], *, holds_slot: bool) -> None:
-        """`holds_slot`: it counts as one of the workers' runs."""
+    def __init__(self, entries: list[Entry], *, holds_slot: bool, parent: "Batch | None" = None) -> None:
+        """`holds_slot`: it counts as one of the workers' runs. `parent` is the one that failed, of which this is a call
+        that is run by itself.
+        """
         self.entries = entries
         self.holds_slot = holds_slot
         self.handle = RunHandle()
         self.rows = 0
+        self.serving: Serving | None = None
+        """What it runs on, once it runs."""
+        self.started_s = math.inf
+        self.told = False
+        """Was it reported to take long?"""
+        self.overran = ""
+        """Why it was told to stop, if it took too long."""
+        self.abandoned = False
+        """Nobody waits for it any more, nor for its thread: it hangs."""
+        self.parent = parent
         self._callers = len(entries)
         for entry in entries:
             self.rows += entry.rows

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 __all__ = ["BatchLimits", "Queued", "Step", "Timed", "comes_too_late", "next_step", "overdue"]
@@ -45,6 +45,13 @@ class BatchLimits:
     """How long a batch may wait for more calls, from the arrival of its first. 0: it takes what is there."""
     preferred_rows: frozenset[int] = frozenset()
     """Sizes at which a batch goes at once, and is cut when it would be larger."""
+
+    def at_most(self, rows: int) -> "BatchLimits":
+        """With smaller batches, where these are larger."""
+        most = min(self.max_rows, rows)
+        return replace(
+            self, max_rows=most, preferred_rows=frozenset(size for size in self.preferred_rows if size <= most)
+        )
 
 
 class Step(NamedTuple, Generic[Q]):

@@ -16,6 +16,7 @@ __all__ = ["Occupancy", "Schedule", "Wake", "expired_waiting"]
 
 # Of work that waits: what comes on top of it is for workers. Some ten runs of the longest that are made on a pump.
 _LONGEST_TURN_S = 3e-3
+_RUNS_UNTIL_LARGER = 100
 
 
 class Wake(Enum):
@@ -50,6 +51,8 @@ class Schedule:
         self.batching = batching
         """None: each call runs alone."""
         self.running: set[Batch] = set()
+        self.held = False
+        """No runs now: the device failed, and another session is awaited."""
         self._queue_limit = queue_limit
         self._queue_bytes = queue_bytes
         self._concurrency = concurrency
@@ -61,6 +64,9 @@ class Schedule:
         self._pump: Pump | None = None
         """The one that has our work and has not begun it."""
         self._reserved = False
+        self._full_batching: BatchLimits | None = None
+        """What `batching` is when memory is not short; None: it is not."""
+        self._runs_until_larger = 0
 
     @property
     def has_waiting(self) -> bool:
@@ -130,7 +136,7 @@ class Schedule:
     def step_of_worker(self, now_s: float) -> Step[Entry]:
         """What a free worker does now."""
         waiting = self._waiting
-        if self._busy + self._reserved >= self._concurrency:
+        if self.held or self._busy + self._reserved >= self._concurrency:
             return _NOTHING
         left_to_pump = self._reserved or (self._pump is not None and not waiting.buckets_for_workers)
         buckets = waiting.buckets_for_workers if left_to_pump else waiting.buckets
@@ -139,13 +145,13 @@ class Schedule:
     def begin_pump(self) -> bool:
         """The pump has a turn. False when it leaves everything to the workers."""
         self._pump = None
-        self._reserved = self._reserved or self._may_reserve
+        self._reserved = not self.held and (self._reserved or self._may_reserve)
         return self._reserved
 
     def step_of_pump(self, began_s: float, now_s: float) -> Step[Entry]:
         """What the pump does now: with calls that came before its turn began. Nothing: its turn is over."""
         buckets = self._waiting.buckets_for_pump
-        if buckets:
+        if buckets and not self.held:
             step = next_step(buckets, self.batching, now_s, self._last_run_s)
             if step.expired or (step.run and step.run[0].arrived_s <= began_s):
                 return step
@@ -166,8 +172,8 @@ class Schedule:
         self.running.add(batch)
         return batch
 
-    def take_alone(self, entry: Entry, now_s: float) -> Batch | OrtolanError | None:
-        """A call of a batch that failed, to be run by itself.
+    def take_alone(self, entry: Entry, now_s: float, parent: Batch) -> Batch | OrtolanError | None:
+        """A call of a batch that failed, its `parent`, to be run by itself.
 
         Or why nobody waits for it any more: it has ended then, and is to be answered. None: it was answered before.
         """
@@ -177,7 +183,7 @@ class Schedule:
         if cause is not None:
             entry.state = State.ENDED
             return cause
-        batch = Batch([entry], holds_slot=False)
+        batch = Batch([entry], holds_slot=False, parent=parent)
         self.running.add(batch)
         return batch
 
@@ -186,15 +192,55 @@ class Schedule:
         if run_s is not None:
             batch.entries[0].pace.record(run_s)
             self._last_run_s = run_s
+            if self._full_batching is not None:
+                self._grow_batches(self._full_batching)
         self.running.remove(batch)
         self._busy -= batch.holds_slot
         ended = []
         for entry in batch.entries:
-            entry.batch = None
-            if entry.state is State.RUNNING:
+            if entry.state is State.RUNNING and entry.batch is batch:
                 entry.state = State.ENDED
                 ended.append(entry)
+            entry.batch = None
         return ended
+
+    def put_back(self, batch: Batch) -> list[tuple[Entry, OrtolanError]]:
+        """A run came to nothing, by no fault of its calls: they wait again, ahead of those that came later.
+
+        Returns those that nobody waits for any more, and why: they have ended, and are to be answered.
+        """
+        self.running.remove(batch)
+        self._busy -= batch.holds_slot
+        again: list[Entry] = []
+        gone: list[tuple[Entry, OrtolanError]] = []
+        for entry in batch.entries:
+            if entry.state is not State.RUNNING or entry.batch is not batch:
+                continue  # answered, or in another run
+            entry.batch = None
+            if entry.cause is None:
+                entry.state = State.WAITING
+                again.append(entry)
+            else:
+                entry.state = State.ENDED
+                gone.append((entry, entry.cause))
+        self._waiting.put_back(again)
+        return gone
+
+    def shrink_batches(self, rows: int) -> int:
+        """There was no memory for a run of so many rows: batches are at most half as large for a while.
+
+        Returns their size; 0: it is no smaller than it was.
+        """
+        batching = self.batching
+        if batching is None or rows <= 1:
+            return 0
+        self._full_batching = self._full_batching or batching
+        self._runs_until_larger = _RUNS_UNTIL_LARGER
+        most = min(batching.max_rows, max(1, rows // 2))
+        if most == batching.max_rows:
+            return 0
+        self.batching = batching.at_most(most)
+        return most
 
     def leave(self, entry: Entry, cause: OrtolanError) -> bool:
         """Nobody waits for a call any more. True when it has ended by that, and is to be answered."""
@@ -208,6 +254,10 @@ class Schedule:
         """Stops all runs, and empties the queue. Returns the calls that are to be answered now."""
         for batch in self.running:
             batch.stop(cause)
+        return self.empty()
+
+    def empty(self) -> list[Entry]:
+        """Empties the queue. Returns the calls that are to be answered now."""
         waiting = list(self._waiting)
         self._waiting.remove(waiting)
         for entry in waiting:
@@ -221,6 +271,17 @@ class Schedule:
         late, nearest_running_s = overdue(running, now_s)
         gone = [*_with(waiting, expired_waiting()), *_with(late, _expired_running())]
         return [each for each in gone if self.leave(*each)], min(nearest_waiting_s, nearest_running_s)
+
+    def _grow_batches(self, full: BatchLimits) -> None:
+        """After so many runs without want of memory they may be twice as large."""
+        self._runs_until_larger -= 1
+        if self._runs_until_larger or self.batching is None:
+            return
+        self._runs_until_larger = _RUNS_UNTIL_LARGER
+        most = 2 * self.batching.max_rows
+        self.batching = full.at_most(most)
+        if most >= full.max_rows:
+            self._full_batching = None
 
     @property
     def _may_reserve(self) -> bool:

@@ -62,6 +62,13 @@ class Waiting:
         self.expected_s += entry.expected_s
         return bucket
 
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Those of one bucket, which have waited before: ahead of all that came later. For workers only."""
+        for entry in reversed(entries):
+            entry.on_pump = entry.runs_on_pump = False
+            bucket = self.add(entry)
+            bucket.rotate(1)
+
     def remove(self, entries: Sequence[Entry]) -> None:
         """Fast for those at the front of their bucket, and for all that wait."""
         if len(entries) == self.calls:

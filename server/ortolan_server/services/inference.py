@@ -10,7 +10,7 @@ import structlog
 from ortolan_server.codec import InferRequest, write_placed_response, write_response
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Pump, Reply, Ticket
 from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import InternalError, ModelNotFound, OrtolanError
+from ortolan_server.errors import InternalError, ModelNotFound, ModelNotReady, OrtolanError, ServerStopping
 from ortolan_server.services.classification import classify
 from ortolan_server.services.reading import read
 from ortolan_server.services.rejections import Rejections
@@ -103,7 +103,25 @@ class InferenceService:
 
     def _submit(self, wire: InferRequest, started_s: float, deadline_s: float, done: Done, pump: Pump | None) -> Ticket:
         request = wire.message
-        target = self._lookup.find(request.model_name, request.model_version)
+        while True:
+            target = self._lookup.find(request.model_name, request.model_version)
+            try:
+                return self._submit_to(target, wire, started_s, deadline_s, done, pump)
+            except (ModelNotReady, ServerStopping):
+                # A reload may have put another version in its place since it was found.
+                if self._lookup.find(request.model_name, request.model_version) is target:
+                    raise
+
+    def _submit_to(  # noqa: PLR0913 - all that a call is made of
+        self,
+        target: InferenceTarget,
+        wire: InferRequest,
+        started_s: float,
+        deadline_s: float,
+        done: Done,
+        pump: Pump | None,
+    ) -> Ticket:
+        request = wire.message
         (_, plan, outputs, timeout_s, bucket), feeds, shared, into = read(wire, target.signature, self._regions)
         if deadline_s == math.inf:
             deadline_s = started_s + self._default_deadline_s

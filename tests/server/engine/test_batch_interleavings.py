@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ortolan_backends.errors import RunFailed
 from ortolan_server.engine.call import InferenceCall, InferenceResult
-from ortolan_server.engine.engine import BatchLimits, Engine
+from ortolan_server.engine.engine import BatchLimits, Engine, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import (
     CallCancelled,
@@ -105,7 +105,7 @@ def test_exactly_one_reply_and_the_own_answer(  # noqa: PLR0913
     runner = BatchRunner(bad=[number * SPACING for number, plan in enumerate(plans) if plan.fails], error=RunFailed)
     statistics, pump = Statistics(), HandPump()
     engine = warmed(
-        Engine(runner, statistics=statistics, batching=limits, queue_limit=queue_limit, concurrency=concurrency)
+        Engine(Serving(runner, statistics), batching=limits, queue_limit=queue_limit, concurrency=concurrency)
     )
     calls = [
         batch_call(number * SPACING, plan.rows, width=plan.width, within_s=plan.within_s)

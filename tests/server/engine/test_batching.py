@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from ortolan_backends.errors import DeviceFailure, InvalidInput, OutOfMemory, RunFailed
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Ticket
-from ortolan_server.engine.engine import BatchLimits, Engine
+from ortolan_server.engine.engine import BatchLimits, Engine, Serving
 from ortolan_server.engine.runs import Runner
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import (
@@ -37,9 +37,17 @@ def make_engine() -> Iterator[MakeEngine]:
     """Engines that are stopped after the test."""
     engines: list[Engine] = []
 
-    def make(runner: Runner, batching: BatchLimits | None = EIGHT, **options: object) -> Engine:
-        settings = {"queue_limit": 64, "concurrency": 1, "statistics": Statistics(), "name": "test", **options}
-        engines.append(Engine(runner, batching=batching, **settings))  # type: ignore[arg-type]
+    def make(
+        runner: Runner,
+        batching: BatchLimits | None = EIGHT,
+        *,
+        statistics: Statistics | None = None,
+        may_run_inline: bool = True,
+        **options: object,
+    ) -> Engine:
+        serving = Serving(runner, statistics or Statistics(), may_run_inline)
+        settings = {"queue_limit": 64, "concurrency": 1, "name": "test", **options}
+        engines.append(Engine(serving, batching=batching, **settings))  # type: ignore[arg-type]
         return engines[-1]
 
     yield make

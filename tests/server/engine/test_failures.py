@@ -7,6 +7,7 @@ from ortolan_backends.errors import (
     OutOfMemory,
     RunCancelled,
     RunFailed,
+    RunHung,
 )
 from ortolan_server.engine.failures import answer_to
 from ortolan_server.errors import (
@@ -26,6 +27,7 @@ ANSWERS: dict[type[RunFailed], type[OrtolanError]] = {
     OutOfMemory: Overloaded,
     RunCancelled: InferenceFailed,
     DeviceFailure: ModelNotReady,
+    RunHung: ModelNotReady,
 }
 
 

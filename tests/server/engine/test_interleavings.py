@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ortolan_backends.errors import RunFailed
 from ortolan_server.engine.call import InferenceResult
-from ortolan_server.engine.engine import Engine
+from ortolan_server.engine.engine import Engine, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import (
     CallCancelled,
@@ -79,7 +79,7 @@ def test_exactly_one_reply_and_the_own_answer(
         held=[number for number, plan in enumerate(plans) if plan.held],
     )
     statistics = Statistics()
-    engine = Engine(runner, queue_limit=queue_limit, concurrency=concurrency, statistics=statistics)
+    engine = Engine(Serving(runner, statistics), queue_limit=queue_limit, concurrency=concurrency)
     replies = [Replies() for _ in plans]
     tickets = []
     for number, plan in enumerate(plans):

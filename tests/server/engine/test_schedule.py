@@ -282,15 +282,15 @@ def test_after_a_failure_each_call_of_a_batch_runs_alone_while_somebody_waits_fo
     for call in calls:
         add(made, call)
     batch = work(made)
-    alone = made.take_alone(calls[0], 1.0)
+    alone = made.take_alone(calls[0], 1.0, batch)
     assert isinstance(alone, Batch)
     assert made.leave(calls[1], CANCELLED)
     assert not made.leave(calls[0], CANCELLED)
     assert alone.handle.options.terminate
     assert made.end(alone, None) == [calls[0]]
-    assert made.take_alone(calls[1], 2.0) is None
-    assert isinstance(made.take_alone(calls[2], 2.0), DeadlineExpired)
-    last = made.take_alone(calls[3], 2.0)
+    assert made.take_alone(calls[1], 2.0, batch) is None
+    assert isinstance(made.take_alone(calls[2], 2.0, batch), DeadlineExpired)
+    last = made.take_alone(calls[3], 2.0, batch)
     assert isinstance(last, Batch)
     assert made.end(last, 0.1) == [calls[3]]
     assert made.end(batch, None) == []

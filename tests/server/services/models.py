@@ -8,7 +8,7 @@ import numpy as np
 from ortolan_backends.errors import RunCancelled
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, Pump, Reply, Ticket
-from ortolan_server.engine.engine import Engine, Runner
+from ortolan_server.engine.engine import Engine, Runner, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import InvalidRequest, ModelNotFound, ModelNotReady, OrtolanError
 from ortolan_server.services.inference import InferenceTarget
@@ -30,7 +30,7 @@ class Target(Runner):
         self.statistics = Statistics()
         self.serves = True
         self._compute = compute
-        self.engine = Engine(self, queue_limit=4, concurrency=1, statistics=self.statistics)
+        self.engine = Engine(Serving(self, self.statistics), queue_limit=4, concurrency=1)
 
     def submit(self, call: InferenceCall, reply: Reply, pump: Pump | None = None) -> Ticket:
         if not self.serves:

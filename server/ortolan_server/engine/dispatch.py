@@ -1,0 +1,218 @@
+"""Runs, and the answers to their calls: what an engine's threads do once it is decided what runs next."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunCancelled, RunFailed
+from ortolan_server.engine.call import InferenceResult
+from ortolan_server.engine.entry import Batch, Entry
+from ortolan_server.engine.failures import answer_to
+from ortolan_server.engine.joining import NotSplittable
+from ortolan_server.engine.queue import Step
+from ortolan_server.engine.runs import Ran, run_calls
+from ortolan_server.engine.schedule import Schedule, expired_waiting
+from ortolan_server.engine.serving import Serving
+from ortolan_server.errors import InternalError, OrtolanError
+
+__all__ = ["Dispatch"]
+
+log = structlog.get_logger()
+
+
+class Dispatch:
+    """Makes runs on the session that serves. Who moves a call to ENDED under the lock answers it, so once.
+
+    `lock` guards the schedule; nobody holds it during a run or a reply. `wake` is called under it when there may be
+    work again. `on_device_failure` is asked on the thread of the run, once for a session, and must return soon: true
+    when another session will take its place, for which all calls then wait.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that it stands on
+        self,
+        schedule: Schedule,
+        serving: Serving,
+        lock: threading.Lock,
+        *,
+        wake: Callable[[], None],
+        name: str,
+        on_device_failure: Callable[[DeviceFailure], object] | None,
+    ) -> None:
+        self.serving = serving
+        self._schedule = schedule
+        self._lock = lock
+        self._wake = wake
+        self._idle = threading.Condition(lock)
+        self._name = name
+        self._on_device_failure = on_device_failure
+        self._unanswered = 0
+
+    def took(self) -> None:
+        """A call was taken, and is owed an answer. Under the lock."""
+        self._unanswered += 1
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Under the lock. True when every call was answered in time."""
+        return self._idle.wait_for(lambda: self._unanswered == 0, timeout_s)
+
+    def do(self, step: Step[Entry], batch: Batch | None) -> None:
+        for entry in step.expired:
+            self.answer(entry, expired_waiting())
+        if batch is not None:
+            self._run(batch, inline=not batch.holds_slot)
+
+    def _run(self, batch: Batch, *, inline: bool) -> None:
+        serving = batch.serving = self.serving
+        started_s = batch.started_s = time.monotonic()
+        try:
+            ran = run_calls(serving.runner, [entry.call for entry in batch.entries], batch.handle)
+        except Exception as error:  # noqa: BLE001 - a worker outlives every call
+            self._run_failed(batch, error, inline=inline)
+        else:
+            self._run_ended(batch, ran, started_s, inline=inline)
+
+    def _run_ended(self, batch: Batch, ran: Ran, started_s: float, *, inline: bool) -> None:
+        parts, batch_s, run_s = ran
+        with self._lock:
+            if batch.abandoned:
+                return
+            # Before the replies: whoever gets one may submit the next call at once.
+            ended = self._schedule.end(batch, run_s)
+        if len(ended) < len(parts):
+            parts = [part for entry, part in zip(batch.entries, parts, strict=True) if entry in ended]
+        rows = batch.rows
+        decode_s = queue_s = 0.0
+        for entry in ended:
+            decode_s += entry.call.decode_s
+            queue_s += started_s - entry.arrived_s
+        # Not yet a success: whoever gets the result has to make a response of it.
+        (batch.serving or self.serving).statistics.record_run(
+            calls=len(ended),
+            rows=rows,
+            decode_s=decode_s,
+            queue_s=queue_s,
+            batch_s=batch_s,
+            run_s=run_s,
+            inline=inline,
+        )
+        for entry, arrays in zip(ended, parts, strict=True):
+            self.reply(entry, InferenceResult(arrays, rows))
+        self._answered(len(ended))
+
+    def _run_failed(self, batch: Batch, error: Exception, *, inline: bool) -> None:
+        if batch.overran and isinstance(error, RunCancelled):
+            error = RunFailed(batch.overran)
+        if isinstance(error, NotSplittable):
+            self._stop_batching(error)
+        if isinstance(error, OutOfMemory):
+            self._shrink_batches(batch)
+        may_be_one = not (batch.overran or isinstance(error, DeviceFailure | RunCancelled))
+        if len(batch.entries) > 1 and may_be_one:
+            self._run_one_by_one(batch, inline=inline)
+            return
+        if isinstance(error, DeviceFailure) and self.device_failed(error, batch.serving):
+            self._put_back(batch)
+            return
+        with self._lock:
+            if batch.abandoned:
+                return
+            ended = self._schedule.end(batch, None)
+        self.answer_all(ended, error)
+
+    def _run_one_by_one(self, batch: Batch, *, inline: bool) -> None:
+        """After a failure that may be one caller's: the others must not suffer for it."""
+        batch.started_s = math.inf  # its own run is over
+        for entry in batch.entries:
+            with self._lock:
+                if batch.abandoned or self._schedule.held:
+                    break
+                alone = self._schedule.take_alone(entry, time.monotonic(), batch)
+            if isinstance(alone, Batch):
+                self._run(alone, inline=inline)
+            elif alone is not None:
+                self.answer(entry, alone)
+        self._put_back(batch)
+
+    def _put_back(self, batch: Batch) -> None:
+        """Those of its calls that somebody waits for wait again."""
+        with self._lock:
+            if batch.abandoned:
+                return
+            gone = self._schedule.put_back(batch)
+            self._wake()
+        for entry, cause in gone:
+            self.answer(entry, cause)
+
+    def device_failed(self, error: DeviceFailure, serving: Serving | None) -> bool:
+        """The session under a run failed. True when another one serves or will: the calls are to wait for it."""
+        schedule = self._schedule
+        with self._lock:
+            if serving is not self.serving or schedule.held:
+                return True
+            schedule.held = True
+        log.error("device_failed", engine=self._name, reason=str(error))
+        comes = self._ask_for_another(error)
+        if not comes:
+            with self._lock:
+                schedule.held = False
+                self._wake()
+        return comes
+
+    def _ask_for_another(self, error: DeviceFailure) -> bool:
+        if self._on_device_failure is None:
+            return False
+        try:
+            return bool(self._on_device_failure(error))
+        except Exception:
+            log.exception("device_failure_hook_failed", engine=self._name)
+            return False
+
+    def _shrink_batches(self, batch: Batch) -> None:
+        with self._lock:
+            rows = self._schedule.shrink_batches(batch.rows)
+        if rows:
+            text = "no memory for more rows at once; larger batches are tried again later"
+            log.warning("batches_shrunk", engine=self._name, max_size=rows, text=text)
+
+    def _stop_batching(self, error: NotSplittable) -> None:
+        with self._lock:
+            batching, self._schedule.batching = self._schedule.batching, None
+        if batching is not None:
+            self.serving.statistics.batching = False
+            log.warning("batch_not_splittable", engine=self._name, reason=str(error), text="calls run one by one now")
+
+    def answer_all(self, entries: Iterable[Entry], error: Exception) -> None:
+        """To a run's exception."""
+        for entry in entries:
+            answer = answer_to(error, entry.cause)
+            if isinstance(answer, InternalError):
+                log.error("run_failed", engine=self._name, exc_info=error)
+            self.answer(entry, answer)
+
+    def answer(self, entry: Entry, error: OrtolanError) -> None:
+        self.record_failure(entry, error)
+        self.reply(entry, error)
+        self._answered(1)
+
+    def record_failure(self, entry: Entry, error: OrtolanError) -> None:
+        total_s = entry.call.decode_s + time.monotonic() - entry.arrived_s
+        self.serving.statistics.record_failure(error, total_s=total_s)
+
+    def reply(self, entry: Entry, outcome: InferenceResult | OrtolanError) -> None:
+        reply = entry.reply
+        # It refers to whoever asked, who may hold the entry as its ticket: all of that must not wait for the garbage
+        # collector.
+        del entry.reply
+        try:
+            reply(outcome)
+        except Exception:
+            log.exception("reply_failed", engine=self._name)
+
+    def _answered(self, calls: int) -> None:
+        with self._lock:
+            self._unanswered -= calls
+            if not self._unanswered:
+                self._idle.notify_all()

@@ -1,0 +1,262 @@
+"""What becomes of calls when the session under them fails, hangs, or has too little memory."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunHung
+from ortolan_server.engine.call import InferenceResult
+from ortolan_server.engine.engine import BatchLimits, Engine, Serving
+from ortolan_server.engine.statistics import Statistics
+from ortolan_server.errors import DeadlineExpired, InferenceFailed, ModelNotReady, Overloaded
+from tests.server.engine.batches import BatchRunner, answer_of, batch_call
+from tests.server.engine.runners import WAIT_S, FakeRunner, Replies, call
+
+MakeEngine = Callable[..., Engine]
+
+
+class Hook:
+    """Hears of failures, and says whether another session will come."""
+
+    def __init__(self, *, comes: bool) -> None:
+        self.told: list[DeviceFailure] = []
+        self.heard = threading.Event()
+        self._comes = comes
+
+    def __call__(self, error: DeviceFailure) -> bool:
+        self.told.append(error)
+        self.heard.set()
+        return self._comes
+
+    def wait(self) -> None:
+        assert self.heard.wait(WAIT_S), "nobody was told"
+
+
+@pytest.fixture
+def make_engine() -> Iterator[MakeEngine]:
+    """Engines that are started here and stopped after the test."""
+    engines: list[Engine] = []
+
+    def make(serving: Serving, hook: Hook, *, concurrency: int = 1, batching: BatchLimits | None = None) -> Engine:
+        engine = Engine(
+            serving, queue_limit=64, concurrency=concurrency, batching=batching, name="test", on_device_failure=hook
+        )
+        engines.append(engine)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.stop()
+
+
+def failing(*numbers: int, held: tuple[int, ...] = (), stubborn: tuple[int, ...] = ()) -> FakeRunner:
+    return FakeRunner({number: DeviceFailure("gone") for number in numbers}, held, stubborn)
+
+
+def submit(engine: Engine, *numbers: int) -> list[Replies]:
+    replies = [Replies() for _ in numbers]
+    for number, reply in zip(numbers, replies, strict=True):
+        engine.submit(call(number), reply)
+    return replies
+
+
+def test_calls_wait_for_the_next_session_and_go_in_their_order(make_engine: MakeEngine) -> None:
+    hook, first, second = Hook(comes=True), failing(1), FakeRunner()
+    engine = make_engine(Serving(first, Statistics()), hook)
+    replies = submit(engine, 1, 2, 3)
+    engine.start()
+    hook.wait()
+    replies += submit(engine, 4)
+    assert engine.occupancy.waiting_calls == 4
+    engine.serve(Serving(second, Statistics()))
+    assert [reply.number() for reply in replies] == [10, 20, 30, 40]
+    assert (first.order, second.order) == ([1], [1, 2, 3, 4])
+    assert [str(error) for error in hook.told] == ["gone"]
+
+
+def test_each_session_counts_its_own_runs(make_engine: MakeEngine) -> None:
+    hook, counts = Hook(comes=True), [Statistics(), Statistics()]
+    engine = make_engine(Serving(failing(2), counts[0]), hook)
+    engine.start()
+    (one,) = submit(engine, 1)
+    one.only()
+    (two,) = submit(engine, 2)
+    hook.wait()
+    engine.serve(Serving(FakeRunner(), counts[1]))
+    two.only()
+    assert [each.snapshot().execution_count for each in counts] == [1, 1]
+    assert [each.snapshot().fail.count for each in counts] == [0, 0]
+
+
+def test_the_second_run_that_fails_on_the_same_session_tells_nobody(make_engine: MakeEngine) -> None:
+    hook, first = Hook(comes=True), failing(1, 2, held=(1, 2))
+    engine = make_engine(Serving(first, Statistics()), hook, concurrency=2)
+    engine.start()
+    replies = submit(engine, 1, 2)
+    assert {first.started.get(timeout=WAIT_S), first.started.get(timeout=WAIT_S)} == {1, 2}
+    first.release(1)
+    hook.wait()
+    engine.serve(Serving(FakeRunner(), Statistics()))
+    first.release(2)
+    assert [reply.number() for reply in replies] == [10, 20]
+    assert len(hook.told) == 1
+
+
+def test_a_deadline_holds_while_calls_wait_for_a_session(make_engine: MakeEngine) -> None:
+    hook = Hook(comes=True)
+    engine = make_engine(Serving(failing(1), Statistics()), hook)
+    engine.start()
+    late, patient = Replies(), Replies()
+    engine.submit(call(1, within_s=0.05), late)
+    hook.wait()
+    engine.submit(call(2), patient)
+    assert isinstance(late.only(), DeadlineExpired)
+    engine.serve(Serving(FakeRunner(), Statistics()))
+    assert patient.number() == 20
+
+
+def test_without_another_session_all_that_waits_can_be_refused(make_engine: MakeEngine) -> None:
+    hook, first = Hook(comes=True), failing(1, held=(1,))
+    engine = make_engine(Serving(first, Statistics()), hook)
+    engine.start()
+    replies = submit(engine, 1, 2)
+    first.release(1)
+    hook.wait()
+    while engine.occupancy.waiting_calls < 2:  # the failed one is put back behind the hook
+        threading.Event().wait(0.001)
+    engine.refuse_waiting(ModelNotReady("no rung is left"))
+    assert [str(reply.only()) for reply in replies] == ["no rung is left"] * 2
+    assert engine.drain(WAIT_S)
+
+
+def test_a_batch_is_put_back_whole(make_engine: MakeEngine) -> None:
+    hook, first, second = Hook(comes=True), BatchRunner(bad=[1], error=DeviceFailure), BatchRunner()
+    engine = make_engine(Serving(first, Statistics()), hook, batching=BatchLimits(max_rows=8))
+    calls = [batch_call(number) for number in range(3)]
+    replies = [Replies() for _ in calls]
+    for each, reply in zip(calls, replies, strict=True):
+        engine.submit(each, reply)
+    engine.start()
+    hook.wait()
+    engine.serve(Serving(second, Statistics()))
+    for each, reply in zip(calls, replies, strict=True):
+        outcome = reply.only()
+        assert isinstance(outcome, InferenceResult)
+        assert answer_of(each, outcome)
+    assert (first.batches, second.batches) == ([[0, 1, 2]], [[0, 1, 2]])
+
+
+def test_a_run_that_hangs_is_abandoned_and_made_again(make_engine: MakeEngine) -> None:
+    hook, first = Hook(comes=True), failing(stubborn=(1,))
+    engine = make_engine(Serving(first, Statistics(), may_run_inline=False, hang_after_s=0.05), hook)
+    engine.start()
+    replies = submit(engine, 1, 2)
+    hook.wait()
+    (error,) = hook.told
+    assert isinstance(error, RunHung)
+    assert "has not ended in" in str(error)
+    engine.serve(Serving(FakeRunner(), Statistics()))
+    assert [reply.number() for reply in replies] == [10, 20]
+    assert engine.lost_threads == 1
+    first.release(1)  # what it gives now counts no more
+    while engine.lost_threads:
+        threading.Event().wait(0.001)
+    assert [reply.number() for reply in replies] == [10, 20]
+    assert engine.drain(WAIT_S)
+
+
+def test_a_hung_call_of_a_batch_that_is_run_one_by_one(make_engine: MakeEngine) -> None:
+    class Runner(FakeRunner):
+        """Takes no two calls at once, and hangs on the second."""
+
+        def run(self, feeds, outputs, handle):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if feeds["x"].size > 1:
+                raise OutOfMemory("too large")
+            return super().run({"x": feeds["x"].reshape(())}, outputs, handle)
+
+    hook, first, second = Hook(comes=True), Runner(stubborn=(2,)), BatchRunner()
+    serving = Serving(first, Statistics(), may_run_inline=False, hang_after_s=0.05)
+    engine = make_engine(serving, hook, batching=BatchLimits(max_rows=8))
+    calls = [batch_call(number) for number in (1, 2, 3)]
+    replies = [Replies() for _ in calls]
+    for each, reply in zip(calls, replies, strict=True):
+        engine.submit(each, reply)
+    engine.start()
+    hook.wait()
+    engine.serve(Serving(second, Statistics()))
+    assert all(isinstance(reply.only(), InferenceResult) for reply in replies)
+    assert sorted(row for batch in second.batches for row in batch) == [2, 3]
+    first.release(2)
+
+
+def test_a_run_that_is_only_long_ends_when_it_is_told_to(make_engine: MakeEngine) -> None:
+    hook = Hook(comes=True)
+    engine = make_engine(Serving(failing(held=(1,)), Statistics(), may_run_inline=False, hang_after_s=0.05), hook)
+    engine.start()
+    (reply,) = submit(engine, 1)
+    outcome = reply.only()
+    assert isinstance(outcome, InferenceFailed)
+    assert "`hang_after_s` in [failover]" in str(outcome)
+    assert hook.told == []
+
+
+def test_a_long_run_is_reported_once_where_it_may_be_long(make_engine: MakeEngine) -> None:
+    runner = FakeRunner(held=[1])
+    engine = make_engine(Serving(runner, Statistics(), report_after_s=0.02), Hook(comes=False))
+    with capture_logs() as logs:
+        engine.start()
+        (reply,) = submit(engine, 1)
+        while not logs:
+            threading.Event().wait(0.001)
+        runner.release(1)
+        assert reply.number() == 10
+    assert [(line["event"], line["stopped"]) for line in logs] == [("run_takes_long", False)]
+
+
+def test_batches_shrink_when_there_is_no_memory_and_grow_again(make_engine: MakeEngine) -> None:
+    class Runner(BatchRunner):
+        """Has memory for so many rows."""
+
+        most = 3
+
+        def run(self, feeds, outputs, handle):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if len(feeds["x"]) > self.most:
+                raise OutOfMemory("no memory")
+            return super().run(feeds, outputs, handle)
+
+    runner = Runner()
+    engine = make_engine(Serving(runner, Statistics()), Hook(comes=False), batching=BatchLimits(max_rows=8))
+
+    def run(count: int) -> None:
+        replies = [Replies() for _ in range(count)]
+        for number, reply in enumerate(replies):
+            engine.submit(batch_call(number), reply)
+        for reply in replies:
+            assert isinstance(reply.only(), InferenceResult)
+
+    replies = [Replies() for _ in range(16)]
+    for number, reply in enumerate(replies):
+        engine.submit(batch_call(number), reply)
+    engine.start()
+    assert all(isinstance(reply.only(), InferenceResult) for reply in replies)
+    assert engine._schedule.batching == BatchLimits(max_rows=2)
+    runner.most = 8
+    for _ in range(210):
+        run(1)
+    assert engine._schedule.batching == BatchLimits(max_rows=8)
+
+
+def test_one_call_without_memory_is_told_so(make_engine: MakeEngine) -> None:
+    engine = make_engine(Serving(FakeRunner({1: OutOfMemory("arena")}), Statistics()), Hook(comes=True))
+    engine.start()
+    (reply,) = submit(engine, 1)
+    assert isinstance(reply.only(), Overloaded)
+
+
+def test_preferred_sizes_that_are_too_large_now_are_left_out() -> None:
+    limits = BatchLimits(max_rows=16, preferred_rows=frozenset({4, 16}))
+    assert limits.at_most(8) == BatchLimits(max_rows=8, preferred_rows=frozenset({4}))
+    assert limits.at_most(32) == replace(limits)
