@@ -45,7 +45,8 @@ class Attempt:
     provider: str
     outcome: AttemptOutcome
     stage: str = ""
-    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract`, `lock`, `numeric` or `warm`."""
+    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract`, `lock`, `numeric` or `warm`; `run`:
+    its device failed while it served."""
     reason: str = ""
     seconds: float = 0.0
     log: tuple[str, ...] = ()
@@ -69,6 +70,17 @@ class ChainReport:
     """The serving rung; 0: none."""
     drift: Drift | None = None
     """Of the serving rung, else of the highest that was opened, from the model's assignment.lock; None without one."""
+
+    def following(self, before: Sequence[Attempt]) -> "ChainReport":
+        """With what was found out before at the rungs above the serving one that were not tried again."""
+        known = {attempt.rung: attempt for attempt in before}
+        attempts = tuple(
+            known.get(attempt.rung, attempt)
+            if attempt.outcome is AttemptOutcome.NOT_NEEDED and attempt.rung < self.rung
+            else attempt
+            for attempt in sorted(self.attempts, key=lambda attempt: attempt.rung)
+        )
+        return replace(self, attempts=attempts)
 
     @property
     def provider_names(self) -> ProviderNames:
@@ -123,11 +135,14 @@ class Climb:
         self._attempts: list[Attempt] = []
         self._drift: Drift | None = None
 
-    def run(self, model: ModelFile) -> ChainReport:
-        """Tries the rungs in order. Never raises for what a rung or a model can do: the report says it."""
+    def run(self, model: ModelFile, numbers: Sequence[int] = ()) -> ChainReport:
+        """Tries the rungs in order, or those of `numbers` only.
+
+        Never raises for what a rung or a model can do: the report says it.
+        """
         fallback: _Opened | None = None
         try:
-            for number in range(1, len(self._chain.rungs) + 1):
+            for number in numbers or range(1, len(self._chain.rungs) + 1):
                 opened = self._attempt(number, model)
                 if opened and opened.verdict.state is VerdictState.KEPT:
                     return self._report(opened, opened.verdict)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ortolan_backends.catalog import Catalog
 from ortolan_backends.checks import probe_safely
@@ -14,6 +14,7 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import ChainReport, Climb
+from ortolan_server.chains.losses import Losses
 from ortolan_server.chains.mixes import refuse_mixes
 from ortolan_server.chains.numeric import Compare, not_compared
 from ortolan_server.repository import DEFAULT_NODE_SHARE, ModelToml
@@ -40,6 +41,7 @@ class Registry:
         self._cache = cache
         self._allow_degraded = allow_degraded
         self._probes = {name: _KeptProbe() for name in catalog.names()}
+        self.losses = Losses()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,6 +57,8 @@ class Registry:
     def probe(self, name: str, *, refresh: bool = False) -> Probe:
         """What the backend finds on this machine; `refresh` looks again. Raises as `backend()`."""
         backend = self._catalog.get(name)
+        if lost := self.losses.probe(backend.provider):
+            return lost
         kept = self._probes[name]
         with kept.lock:
             if refresh or kept.is_stale(time.monotonic()):
@@ -74,9 +78,11 @@ class Registry:
         )
         return Chain(rungs, self._contract(config, rungs), self.short_name)
 
-    def open(self, model: ModelFile, chain: Chain, compare: Compare = not_compared) -> ChainReport:
-        """Climbs the chain with a model."""
-        return Climb(chain, self.probe, self._log, self._cache, compare).run(model)
+    def open(
+        self, model: ModelFile, chain: Chain, compare: Compare = not_compared, rungs: Sequence[int] = ()
+    ) -> ChainReport:
+        """Climbs the chain with a model, or those of its rungs only that are numbered."""
+        return Climb(chain, self.probe, self._log, self._cache, compare).run(model, rungs)
 
     def open_on_cpu(self, model: ModelFile, chain: Chain) -> Session:
         """The model on the CPU alone, with the options that the chain has for it. Raises OpenRefused."""

@@ -3,17 +3,18 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunCancelled, RunFailed
-from ortolan_server.engine.call import InferenceResult
+from ortolan_backends.runtime.session import RunHandle
+from ortolan_server.engine.call import Array, InferenceResult
 from ortolan_server.engine.entry import Batch, Entry
 from ortolan_server.engine.failures import answer_to
 from ortolan_server.engine.joining import NotSplittable
 from ortolan_server.engine.queue import Step
-from ortolan_server.engine.runs import Ran, run_calls
+from ortolan_server.engine.runs import Ran, Runner, run_calls
 from ortolan_server.engine.schedule import Schedule, expired_waiting
 from ortolan_server.engine.serving import Serving
 from ortolan_server.errors import InternalError, OrtolanError
@@ -21,6 +22,14 @@ from ortolan_server.errors import InternalError, OrtolanError
 __all__ = ["Dispatch"]
 
 log = structlog.get_logger()
+
+
+class _Gone(Runner):
+    """Where a session was."""
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
+        del feeds, outputs, handle
+        raise RunCancelled("its session is closed")
 
 
 class Dispatch:
@@ -57,6 +66,10 @@ class Dispatch:
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Under the lock. True when every call was answered in time."""
         return self._idle.wait_for(lambda: self._unanswered == 0, timeout_s)
+
+    def let_go(self) -> None:
+        """No run will be made any more: the session's memory goes now, not with the next garbage collection."""
+        self.serving = Serving(_Gone(), self.serving.statistics)
 
     def do(self, step: Step[Entry], batch: Batch | None) -> None:
         for entry in step.expired:

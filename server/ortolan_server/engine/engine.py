@@ -151,6 +151,7 @@ class Engine:
         for entry in waiting:
             self._dispatch.answer(entry, stopped)
         self._join()
+        self._dispatch.let_go()
 
     def _join(self) -> None:
         give_up_s = time.monotonic() + _STOP_S

@@ -1,5 +1,6 @@
 """A model and its assignment.lock: held against it when it is opened, and made of what was opened."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,16 +23,18 @@ from ortolan_server.repository.assignment_lock import AssignmentLock, hash_files
 __all__ = ["make_lock", "open_against_lock"]
 
 
-def open_against_lock(registry: Registry, model: ModelFile, chain: Chain, path: Path, compare: Compare) -> ChainReport:
-    """Climbs the chain; where there is a lock at `path`, each rung is held against it, and the report says what
-    differs. `compare` is the numeric check.
+def open_against_lock(  # noqa: PLR0913 - all that a model is opened with
+    registry: Registry, model: ModelFile, chain: Chain, path: Path, compare: Compare, rungs: Sequence[int]
+) -> ChainReport:
+    """Climbs the chain, or those of its `rungs` that are numbered; where there is a lock at `path`, each rung is held
+    against it, and the report says what differs. `compare` is the numeric check.
 
     Raises InvalidConfig for a lock that is wrong, LoadFailed when the model's files cannot be read.
     """
     if not path.exists():
-        return registry.open(model, chain, compare)
+        return registry.open(model, chain, compare, rungs)
     lock = read_lock(path)
-    report = registry.open(model, replace(chain, locked=locked_placement(lock)), compare)
+    report = registry.open(model, replace(chain, locked=locked_placement(lock)), compare, rungs)
     if report.drift is None:  # nothing was opened
         return report
     around = _look_around(registry, model, [provider.name for provider in lock.provider])

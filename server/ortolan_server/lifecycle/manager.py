@@ -10,7 +10,10 @@ from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, InvalidRequest, LoadFailed, ModelNotFound, ModelNotReady
 from ortolan_server.lifecycle.comparing import why_worse
+from ortolan_server.lifecycle.failover import allowed_below, why_unfit
+from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.model import Model
+from ortolan_server.lifecycle.recovery import Key, Outcome, Recovery
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.threads import threads_of_the_rest, warn_of_too_many
 from ortolan_server.lifecycle.version import ModelVersion
@@ -59,6 +62,7 @@ class ModelManager:
         self._listeners: list[Listener] = []
         self._removal_listeners: list[RemovalListener] = []
         self._control = threading.Lock()
+        self._recovery = Recovery(self._recover)
         self._stopping = False
 
     @property
@@ -190,6 +194,7 @@ class ModelManager:
     def stop(self, timeout_s: float) -> None:
         """Drains every version side by side, for at most `timeout_s`. A load in progress is its caller's to await."""
         self._stopping = True
+        self._recovery.stop()
         threads = [threading.Thread(target=version.unload, args=(timeout_s,)) for version in self.versions]
         for thread in threads:
             thread.start()
@@ -248,7 +253,9 @@ class ModelManager:
         entry = model.entry
         model.tried[number] = model.files_of(number)
         before = model.versions.get(number)
-        fresh = ModelVersion(entry.name, number, entry.versions[number], entry.config, self._notify)
+        # A copy: one that is loaded aside and refused must leave no trace.
+        history = before.history.copy() if before else None
+        fresh = ModelVersion(entry.name, number, entry.versions[number], entry.config, self._notify, history)
         if before is None or not before.serves:
             model.versions[number] = fresh  # so that LOADING shows
             if before is not None:
@@ -257,7 +264,8 @@ class ModelManager:
             fresh.refuse(entry.refused[number])
         else:
             threads = threads_of_the_rest(self._cores, self._configs)
-            fresh.load(self._registry, str(entry.config_path or entry.folder), entry.folder, threads)
+            where = str(entry.config_path or entry.folder)
+            fresh.load(self._registry, where, entry.folder, threads, lambda: self._watch(fresh))
         failure = fresh.reason if fresh.state is State.FAILED else ""
         if model.versions[number] is not fresh and before is not None:
             failure = failure or ("" if force or not before.serves else _why_worse(before, fresh))
@@ -269,6 +277,31 @@ class ModelManager:
                 self._notify(fresh)
                 before.unload(self._drain_timeout_s)
         return f"version {number}: {failure}" if failure else ""
+
+    def _watch(self, version: ModelVersion) -> None:
+        """A version has lost its rung: it is to be tried again."""
+        failover = version.config.failover
+        self._recovery.watch((version.model, version.number), failover.probe_after_s, failover.probe_most_s)
+
+    def _recover(self, key: Key) -> Outcome:
+        """One try to get a rung back that a version has lost, on the thread of the recovery."""
+        name, number = key
+        model = self._models.get(name)
+        version = model.versions.get(number) if model else None
+        if model is None or version is None:
+            return Outcome.OVER
+        if version.serves:
+            return version.climb_back()
+        if version.state is not State.FAILED or version.chain is None:
+            return Outcome.OVER
+        if reason := why_unfit(self._registry, version.chain, allowed_below(version.chain, 0)):
+            version.history.note(EventKind.PROBE_FAILED, reason)
+            return Outcome.NOT_YET
+        with self._control:
+            if self._stopping or model.versions.get(number) is not version:
+                return Outcome.OVER
+            failure = self._load_version(model, number, force=True)
+        return Outcome.NOT_YET if failure else Outcome.RECOVERED
 
     def _notify(self, version: ModelVersion) -> None:
         holder = self._models.get(version.model)

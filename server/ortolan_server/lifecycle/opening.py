@@ -1,5 +1,6 @@
 """From a model file to an open session with its signature: what `serve` and `plan` do alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from ortolan_backends.runtime.hazards import find_hazards
 from ortolan_backends.runtime.model import ModelFile, read_model, walk
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
-from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.ladder import Attempt, ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis
@@ -35,9 +36,19 @@ class OpenModel:
     is_predictable: bool = False
     """Whether runs that were measured tell how long the next one takes: see `ModelFile`."""
 
+    def following(self, before: Sequence[Attempt]) -> "OpenModel":
+        """See `ChainReport.following()`."""
+        return replace(self, report=self.report.following(before))
 
-def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml, folder: Path) -> OpenModel:
-    """Opens the model at `path` on its chain, which is that of `config` or takes its place.
+    def refused(self, stage: str, reason: str) -> "OpenModel":
+        """The same without its session, which is not fit to serve."""
+        return replace(self, report=self.report.refused(stage, reason), signature=None)
+
+
+def open_model(  # noqa: PLR0913 - all that a model is opened with
+    registry: Registry, path: Path, chain: Chain, config: ModelToml, folder: Path, rungs: Sequence[int] = ()
+) -> OpenModel:
+    """Opens the model at `path` on its chain, which is that of `config` or takes its place; or on some of its rungs.
 
     `folder` is that of its model.toml: recorded inputs lie in it. What is wrong with the model, its samples or a rung
     is in the report. With `trust_inputs` a model is taken with which some input can end the process.
@@ -52,7 +63,7 @@ def open_model(registry: Registry, path: Path, chain: Chain, config: ModelToml, 
         against_cpu = AgainstCpu(
             config.numeric, samples, model.random_operators, lambda: registry.open_on_cpu(model, chain)
         )
-        report = open_against_lock(registry, model, chain, lock_path(path, config.file), against_cpu)
+        report = open_against_lock(registry, model, chain, lock_path(path, config.file), against_cpu, rungs)
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
     except (InvalidConfig, LoadFailed) as error:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,15 @@ from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
-from ortolan_server.engine.engine import BatchLimits, Engine
+from ortolan_server.engine.engine import BatchLimits, Engine, Serving
 from ortolan_server.engine.schedule import Occupancy
-from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import InvalidConfig, LoadFailed, ModelNotReady
-from ortolan_server.lifecycle.opening import open_model
+from ortolan_server.engine.statistics import Snapshot, Statistics
+from ortolan_server.errors import InvalidConfig, LoadFailed, ModelNotReady, ServerStopping
+from ortolan_server.lifecycle.failover import Failover
+from ortolan_server.lifecycle.history import EventKind, History, Step
+from ortolan_server.lifecycle.opening import OpenModel, open_model
+from ortolan_server.lifecycle.recovery import Outcome
+from ortolan_server.lifecycle.seating import serving_on
 from ortolan_server.lifecycle.states import State, advance
 from ortolan_server.lifecycle.warming import warm_up
 from ortolan_server.repository import Batching, ModelToml
@@ -29,35 +33,49 @@ __all__ = ["ModelVersion"]
 
 log = structlog.get_logger()
 
+SeatName = tuple[str, int]
+"""Provider (short name) and rung of a session."""
+
 
 class ModelVersion:
     """Holds a session, its engine and what is known of both. A reload makes a new one."""
 
-    def __init__(
-        self, model: str, number: int, path: Path, config: ModelToml, changed: Callable[["ModelVersion"], None]
+    def __init__(  # noqa: PLR0913 - what a version is
+        self,
+        model: str,
+        number: int,
+        path: Path,
+        config: ModelToml,
+        changed: Callable[["ModelVersion"], None],
+        history: History | None = None,
     ) -> None:
+        """`changed` is told of every change of what can be seen of it; `history` goes on from the version before."""
         self.model = model
         self.number = number
         self.version = str(number)
         """The number as the protocol writes it."""
         self.path = path
         self.config = config
+        self.history = history or History()
         self.state = State.NEW
         self.reason = ""
-        """Why it is not READY; of a READY one, why its last reload was refused."""
+        """Why it is not READY; of a READY one, why its last reload was refused, or why it is on a lower rung."""
         self.report: ChainReport | None = None
         self.chain: Chain | None = None
         self.statistics = Statistics()
+        """Of the session that serves, or of the last that did."""
+        self.by_seat: dict[SeatName, Statistics] = {}
+        """Of each session that serves or served, by where it was."""
         self.loaded_at: datetime | None = None
+        self.changed_at: datetime | None = None
         self.load_s = 0.0
-        self.served_by: tuple[str, int] = ("", 0)
-        """Provider (short name) and rung of the session that `statistics` is of, also once it is gone."""
+        self.failover: Failover | None = None
+        # A worker whose device failed and an unload may want the next state at once.
+        self.turn = threading.RLock()
         self._signature: Signature | None = None
         self._engine: Engine | None = None
         self._taking: Engine | None = None
         """The engine, while the version serves."""
-        # A worker whose device failed and an unload may want the next state at once.
-        self._turn = threading.RLock()
         self._changed = changed
 
     @property
@@ -83,6 +101,17 @@ class ModelVersion:
         engine = self._engine
         return Occupancy() if engine is None else engine.occupancy
 
+    def snapshots(self) -> list[Snapshot]:
+        """Counts of all its sessions, the one that serves last; at least one."""
+        others = [each for each in list(self.by_seat.values()) if each is not self.statistics]
+        return [each.snapshot() for each in (*others, self.statistics)]
+
+    @property
+    def lost_threads(self) -> int:
+        """Whose runs hang and were abandoned."""
+        engine = self._engine
+        return 0 if engine is None else engine.lost_threads
+
     def not_ready(self) -> ModelNotReady:
         reason = f": {self.reason}" if self.reason else ""
         return ModelNotReady(f"model {self.model!r} version {self.version} is {self.state}{reason}")
@@ -91,109 +120,177 @@ class ModelVersion:
         """FAILED, without a look at the model."""
         self._advance(State.FAILED, reason)
 
-    def load(self, registry: Registry, where: str, folder: Path, threads: int) -> None:
+    def load(
+        self, registry: Registry, where: str, folder: Path, threads: int, lost_rung: Callable[[], None] = lambda: None
+    ) -> None:
         """Opens the session, warms it up and starts its engine. Ends READY, DEGRADED or FAILED; never raises for the
         model.
 
         `where` names its model.toml in errors, and `folder` is that file's. `threads` work on one operator, unless its
-        chain says otherwise.
+        chain says otherwise. `lost_rung` is called when a device has failed while it served, whether or not a lower
+        rung could take its place.
         """
         self._advance(State.LOADING)
         try:
-            self._load(registry, where, folder, threads)
+            self._load(registry, where, folder, threads, lost_rung)
         except Exception:
             # A third party's backend may raise anything: the other models must not suffer.
             log.exception("model_load_crashed", model=self.model, version=self.version)
-            self._fail("internal error: the server's log has the details")
+            self.fail("internal error: the server's log has the details")
 
-    def _load(self, registry: Registry, where: str, folder: Path, threads: int) -> None:
+    def _load(self, registry: Registry, where: str, folder: Path, threads: int, lost_rung: Callable[[], None]) -> None:
         start = time.monotonic()
         try:
-            self.chain = replace(registry.compose(self.config, where), threads=threads)
+            self.chain = chain = replace(registry.compose(self.config, where), threads=threads)
         except InvalidConfig as error:
             self._advance(State.FAILED, str(error))
             return
-        opened = open_model(registry, self.path, self.chain, self.config, folder)
+        opened = open_model(registry, self.path, chain, self.config, folder)
         self.load_s = time.monotonic() - start
         self.loaded_at = datetime.now(UTC)
         self.report = opened.report
         self.chain = opened.report.chain  # with the model's lock
-        session = opened.report.session
-        if session is None or opened.signature is None:
+        if opened.signature is None:
             self._advance(State.FAILED, opened.report.verdict.sentence)
             return
         self._advance(State.WARMING)
+        opened = self._warmed(opened)
+        if opened.signature is None:
+            self.report = opened.report
+            self._advance(State.FAILED, opened.report.verdict.sentence)
+            return
+        self._signature = opened.signature
+
+        def open_on(rungs: Sequence[int]) -> OpenModel:
+            return self._warmed(open_model(registry, self.path, chain, self.config, folder, rungs))
+
+        self.failover = Failover(self, registry, open_on, lost_rung, standby=self.config.failover.standby)
+        with self.turn:
+            self.history.note(
+                EventKind.LOADED, step=Step(to_rung=opened.report.rung, to_provider=opened.report.provider)
+            )
+            self.seat(opened)
+        self.failover.prepare()
+
+    def _warmed(self, opened: OpenModel) -> OpenModel:
+        """The model after its first runs; without a session when its device fails at them."""
+        session = opened.report.session
+        if session is None or opened.signature is None:
+            return opened
         try:
             warm_up(session, opened.signature, opened.samples, self.model)
         except DeviceFailure as error:
-            self._fail(f"the device failed at the first run: {error}")
-            return
+            return opened.refused("warm", f"the device failed at the first run: {error}")
         except (LoadFailed, OutOfMemory) as error:
-            self.report = opened.report.refused("warm", str(error))
-            self._advance(State.FAILED, self.report.verdict.sentence)
-            return
-        self._signature = opened.signature
-        self.served_by = (opened.report.provider, opened.report.rung)
-        limits, batching = self.config.limits, self.config.batching
-        self._engine = Engine(
-            session,
-            queue_limit=limits.queue,
-            queue_bytes=limits.queue_size,
-            concurrency=limits.concurrency,
-            batching=None if batching is None else _batch_limits(batching),
-            may_run_inline=opened.is_predictable,
-            statistics=self.statistics,
-            name=f"{self.model}/{self.version}",
-            on_device_failure=self._device_failed,
-        )
-        self._engine.start()
-        kept = opened.report.verdict.state is VerdictState.KEPT
-        self._advance(State.READY if kept else State.DEGRADED, "" if kept else opened.report.verdict.sentence)
+            return opened.refused("warm", str(error))
+        return opened
+
+    def seat(self, opened: OpenModel, reason: str = "") -> None:
+        """From now on calls run on the session of `opened`. `reason`: why it is not the one that served before.
+
+        Under `turn`. A version that is being drained, or was, keeps its state.
+        """
+        report = opened.report
+        name = (report.provider, report.rung)
+        self.statistics = self.by_seat.setdefault(name, Statistics())
+        serving = serving_on(opened, self.statistics, self.config.failover)
+        if self._engine is None:
+            self._engine = self._start_engine(serving)
+        else:
+            self._engine.serve(serving)
+        self.report = report
+        if self.serves or self.state is State.WARMING:
+            kept = report.verdict.state is VerdictState.KEPT
+            why = reason if kept else "; ".join(filter(None, (reason, report.verdict.sentence)))
+            self._become(State.READY if kept else State.DEGRADED, why)
+
+    def doubt(self, reason: str) -> None:
+        """The device failed, and another session is awaited: until then calls wait. Under `turn`."""
+        self._become(State.DEGRADED, reason)
+
+    def fail(self, reason: str) -> None:
+        """Ends a version that had a session: whatever its contract said, it serves no more."""
+        with self.turn:
+            if self.state in (State.FAILED, State.UNLOADED):
+                return
+            if self.report is not None:
+                verdict = Verdict(VerdictState.BROKEN, (reason,))
+                self.report = replace(self.report, verdict=verdict, session=None, rung=0)
+            self._advance(State.FAILED, reason)
+        if self._engine is not None:
+            self._engine.refuse_waiting(self.not_ready())
+
+    def climb_back(self) -> Outcome:
+        """Tries the rungs above the one that serves."""
+        return Outcome.OVER if self.failover is None else self.failover.climb_back()
 
     def submit(self, call: InferenceCall, reply: Reply, pump: Pump | None = None) -> Ticket:
         """Hands a call to the engine. Raises ModelNotReady when there is none to take it."""
         engine = self._taking
         if engine is None:
             raise self.not_ready()
-        return engine.submit(call, reply, pump)
+        try:
+            return engine.submit(call, reply, pump)
+        except ServerStopping as error:
+            raise self.not_ready() from error
 
     def unload(self, timeout_s: float) -> None:
         """Finishes what is queued, for at most `timeout_s`, then lets the session go."""
-        with self._turn:
+        with self.turn:
             if self.serves:
                 self._advance(State.DRAINING)
             engine = self._engine
         if engine is not None:
             engine.drain(timeout_s if self.state is State.DRAINING else 0.0)
             engine.stop()
+        with self.turn:
             self._engine = None
-        if self.report is not None:
-            self.report = replace(self.report, session=None)  # the last reference: its memory goes now
-        with self._turn:
+            if self.failover is not None:
+                self.failover.close()
+            if self.report is not None:
+                self.report = replace(self.report, session=None)  # the last reference: its memory goes now
             if self.state is State.DRAINING:
                 self._advance(State.UNLOADED)
 
     def reload_refused(self, reason: str) -> None:
         """Keeps the reason why a newer load of this version was not taken."""
+        self.history.note(EventKind.RELOAD_REFUSED, reason)
         self.reason = f"it serves on; its reload was refused: {reason}"
         self._changed(self)
 
-    def _device_failed(self, error: DeviceFailure) -> None:
-        with self._turn:
-            if self.serves:
-                self._fail(f"the device failed while serving: {error}")
+    def _start_engine(self, serving: Serving) -> Engine:
+        limits, batching = self.config.limits, self.config.batching
+        engine = Engine(
+            serving,
+            queue_limit=limits.queue,
+            queue_bytes=limits.queue_size,
+            concurrency=limits.concurrency,
+            batching=None if batching is None else _batch_limits(batching),
+            name=f"{self.model}/{self.version}",
+            on_device_failure=self._device_failed,
+        )
+        engine.start()
+        return engine
 
-    def _fail(self, reason: str) -> None:
-        """Ends a version that had a session: whatever its contract said, it serves no more."""
-        if self.report is not None:
-            verdict = Verdict(VerdictState.BROKEN, (reason,))
-            self.report = replace(self.report, verdict=verdict, session=None, rung=0)
-        self._advance(State.FAILED, reason)
+    def _device_failed(self, error: DeviceFailure) -> bool:
+        return self.failover is not None and self.failover.device_failed(error)
+
+    def _become(self, state: State, reason: str) -> None:
+        """Serves as READY or DEGRADED, also when it did already."""
+        if self.state is not state:
+            self._advance(state, reason)
+            return
+        self.reason = reason
+        self._tell()
 
     def _advance(self, state: State, reason: str = "") -> None:
         self.state = advance(self.state, state)
         self._taking = self._engine if state.serves else None
         self.reason = reason
+        self._tell()
+
+    def _tell(self) -> None:
+        self.changed_at = datetime.now(UTC)
         self._changed(self)
 
 

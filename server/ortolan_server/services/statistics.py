@@ -1,6 +1,7 @@
 """ModelStatistics: counts and durations, as the engine keeps them."""
 
 from ortolan.inference import inference_pb2 as pb
+from ortolan_server.engine.combining import combined
 from ortolan_server.engine.statistics import Duration, Snapshot
 from ortolan_server.lifecycle.manager import ModelManager
 
@@ -23,7 +24,7 @@ class StatisticsService:
             versions = self._manager.versions
         return pb.ModelStatisticsResponse(
             model_stats=[
-                _message(version.model, version.version, version.statistics.snapshot()) for version in versions
+                _message(version.model, version.version, combined(version.snapshots())) for version in versions
             ]
         )
 

@@ -31,14 +31,14 @@ _STAGES = tuple(field.name for field in fields(Stages))
 
 
 def traffic(versions: Iterable[ModelVersion], code_of: CodeOf) -> Iterator[Metric]:
-    """Of each version that has a session or had one."""
+    """Of each session that serves a version, or did."""
     families = _Families()
     for version in versions:
-        provider, rung = version.served_by
-        if rung:
+        for (provider, rung), statistics in list(version.by_seat.items()):
             labels = (version.model, version.version, provider, str(rung))
-            families.add(labels, version.statistics.snapshot(), code_of)
-            families.add_occupancy(labels, version)
+            families.add(labels, statistics.snapshot(), code_of)
+            if statistics is version.statistics:
+                families.add_occupancy(labels, version)
     yield from families.all
 
 

@@ -154,7 +154,9 @@ def test_a_device_that_fails_at_the_first_run(manage: Manage, tmp_path: Path, mo
     break_device(monkeypatch)
     version = load(manage, tmp_path, models.add_one())
     assert version.state is State.FAILED
-    assert version.reason.startswith("the device failed at the first run: CUDA failure 700")
+    assert version.reason.startswith(
+        "rung 1 (cpu) refused at warm: the device failed at the first run: CUDA failure 700"
+    )
     assert version.report is not None
     assert version.report.session is None
     assert version.report.verdict.state is VerdictState.BROKEN

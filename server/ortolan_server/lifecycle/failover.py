@@ -1,0 +1,215 @@
+"""What a version does when the device under it fails: down its chain at once, and up again when the device is back."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import structlog
+
+from ortolan_backends.contract import Availability
+from ortolan_backends.errors import DeviceFailure
+from ortolan_server.chains.chain import Chain
+from ortolan_server.chains.ladder import Attempt, AttemptOutcome, ChainReport
+from ortolan_server.chains.registry import Registry
+from ortolan_server.lifecycle.history import EventKind, History, Step
+from ortolan_server.lifecycle.opening import OpenModel
+from ortolan_server.lifecycle.recovery import Outcome
+
+__all__ = ["Failover", "Falling", "allowed_below", "why_unfit", "with_failure"]
+
+log = structlog.get_logger()
+
+
+class Falling(Protocol):
+    """The version, as far as its failover needs it. Its `turn` is held by whoever changes its state."""
+
+    model: str
+    version: str
+    history: History
+
+    @property
+    def turn(self) -> AbstractContextManager[object]: ...
+
+    @property
+    def serves(self) -> bool: ...
+
+    @property
+    def report(self) -> ChainReport | None: ...
+
+    def doubt(self, reason: str) -> None:
+        """It serves on as DEGRADED: its calls wait for another session."""
+        ...
+
+    def seat(self, opened: OpenModel, reason: str = "") -> None:
+        """From now on calls run on that session; `reason`: why not on the one before."""
+        ...
+
+    def fail(self, reason: str) -> None:
+        """It serves no more; calls that wait are told why."""
+        ...
+
+
+class Failover:
+    """Of one version. `open_on` opens the model on the rungs given, warmed up, and never raises for what it finds."""
+
+    def __init__(
+        self,
+        version: Falling,
+        registry: Registry,
+        open_on: Callable[[Sequence[int]], OpenModel],
+        lost_rung: Callable[[], None],
+        *,
+        standby: bool,
+    ) -> None:
+        """`lost_rung` is called when a rung was lost, so that it is tried again some time."""
+        self._version = version
+        self._registry = registry
+        self._open_on = open_on
+        self._lost_rung = lost_rung
+        self._wants_standby = standby
+        self._standby: OpenModel | None = None
+
+    @property
+    def standby_rung(self) -> int:
+        """Of the session that is open aside; 0: none."""
+        standby = self._standby
+        return standby.report.rung if standby else 0
+
+    def device_failed(self, error: DeviceFailure) -> bool:
+        """On the thread of the run. True: another session will come, for which the calls may wait."""
+        version = self._version
+        with version.turn:
+            report = version.report
+            if not version.serves or report is None:
+                return False
+            provider = report.provider
+            version.history.note(EventKind.DEVICE_FAILED, str(error), Step(report.rung, provider))
+            if error.sticky:
+                self._registry.losses.note(report.chain.rungs[report.rung - 1].opening.backend.provider, str(error))
+            reason = f"the device failed while serving on {provider}: {error}"
+            below = allowed_below(report.chain, report.rung)
+            if below:
+                version.doubt(f"{reason}; rung {below[0]} is being opened")
+                self._start("failover", lambda: self._fall(report, below, reason))
+            else:
+                version.fail(reason)
+        if not below:
+            self._lost_rung()
+        return bool(below)
+
+    def climb_back(self) -> Outcome:
+        """Tries the rungs above the one that serves. On the thread of the recovery."""
+        version = self._version
+        report = version.report
+        if not version.serves or report is None or report.rung <= 1:
+            return Outcome.OVER
+        above = [number for number in range(1, report.rung) if not self._is_lost(report.chain, number)]
+        if not above:
+            return Outcome.OVER
+        if reason := why_unfit(self._registry, report.chain, above):
+            return self._not_yet(report, reason)
+        opened = self._open_on(above)
+        if opened.report.session is None:
+            return self._not_yet(report, opened.report.verdict.sentence)
+        return Outcome.RECOVERED if self._rise(report, opened) else Outcome.OVER
+
+    def prepare(self) -> None:
+        """Opens the next rung aside, where the model's owner wants that and the contract allows one."""
+        report = self._version.report
+        if self._wants_standby and report is not None and (below := allowed_below(report.chain, report.rung)):
+            self._start("standby", lambda: self._prepare(below))
+
+    def close(self) -> None:
+        self._standby, self._wants_standby = None, False
+
+    def _fall(self, report: ChainReport, below: Sequence[int], reason: str) -> None:
+        standby, self._standby = self._standby, None
+        opened = standby or self._open_on(below)
+        version = self._version
+        step = Step(report.rung, report.provider, opened.report.rung, opened.report.provider)
+        with version.turn:
+            if opened.report.session is None:
+                version.fail(f"{reason}; and no rung below can serve: {opened.report.verdict.sentence}")
+            else:
+                version.history.note(EventKind.FAILED_OVER, reason, step)
+                version.seat(opened.following(with_failure(report, reason)), reason)
+        self._lost_rung()
+        self.prepare()
+
+    def _rise(self, report: ChainReport, opened: OpenModel) -> bool:
+        version = self._version
+        step = Step(report.rung, report.provider, opened.report.rung, opened.report.provider)
+        with version.turn:
+            if not version.serves or version.report is not report:
+                return False  # it has fallen further, or goes
+            version.history.note(EventKind.RECOVERED, f"{step.to_provider} works again", step)
+            version.seat(opened.following(report.attempts))
+        self._standby = None  # of the rung that served, or one below it
+        self.prepare()
+        return True
+
+    def _is_lost(self, chain: Chain, number: int) -> bool:
+        return self._registry.losses.probe(chain.rungs[number - 1].opening.backend.provider) is not None
+
+    def _not_yet(self, report: ChainReport, reason: str) -> Outcome:
+        version = self._version
+        version.history.note(EventKind.PROBE_FAILED, reason, Step(report.rung, report.provider))
+        log.info("recovery_not_yet", model=version.model, version=version.version, reason=reason)
+        return Outcome.NOT_YET
+
+    def _prepare(self, below: Sequence[int]) -> None:
+        opened = self._open_on(below)
+        version = self._version
+        about = {"model": version.model, "version": version.version}
+        if opened.report.session is None:
+            log.warning("standby_refused", reason=opened.report.verdict.sentence, **about)
+            return
+        with version.turn:
+            if version.serves and self._wants_standby:
+                self._standby = opened
+        log.info("standby_ready", provider=opened.report.provider, rung=opened.report.rung, **about)
+
+    def _start(self, what: str, work: Callable[[], None]) -> None:
+        version = self._version
+        name = f"{what}-{version.model}/{version.version}"
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:
+                log.exception("failover_crashed", thread=name, model=version.model, version=version.version)
+                version.fail("internal error: the server's log has the details")
+
+        threading.Thread(target=guarded, name=name, daemon=True).start()
+
+
+def allowed_below(chain: Chain, rung: int) -> list[int]:
+    """Rungs below one at which the contract lets a version serve, as far as their providers tell."""
+    contract = chain.contract
+    if chain.locked is not None and contract.on_drift == "refuse":
+        return []  # all of its nodes would move down
+    return [
+        number
+        for number, other in enumerate(chain.rungs, 1)
+        if number > rung and (contract.otherwise == "degrade" or other.name in contract.providers)
+    ]
+
+
+def why_unfit(registry: Registry, chain: Chain, rungs: Sequence[int]) -> str:
+    """Why none of these rungs can serve, as a fresh look at their providers tells; empty: one may."""
+    names = dict.fromkeys(chain.rungs[number - 1].name for number in rungs)
+    probes = {name: registry.probe(name, refresh=True) for name in names}
+    if any(probe.availability is not Availability.UNAVAILABLE for probe in probes.values()):
+        return ""
+    return "; ".join(f"{name}: {probe.reason}" for name, probe in probes.items())
+
+
+def with_failure(report: ChainReport, reason: str) -> tuple[Attempt, ...]:
+    """The attempts of a report whose session has failed since."""
+    return tuple(
+        Attempt(attempt.rung, attempt.provider, AttemptOutcome.REFUSED, "run", reason, attempt.seconds, attempt.log)
+        if attempt.rung == report.rung
+        else attempt
+        for attempt in report.attempts
+    )

@@ -1,0 +1,214 @@
+"""A provider that fails on command under a version: who answers then, what is told, and how it comes back."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.chains.ladder import AttemptOutcome
+from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import InferenceFailed, ModelNotReady, Overloaded
+from ortolan_server.lifecycle.history import EventKind
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.states import State
+from ortolan_server.lifecycle.version import ModelVersion
+from tests import models
+from tests.faulty_provider.faulty import Faulty
+from tests.server.conftest import Manage
+from tests.server.lifecycle.calls import WAIT_S, Heard, add_one
+
+CPU = '\n[[chain]]\nprovider = "cpu"\n'
+BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
+DEGRADE = CPU + '\n[require]\nprovider = "faulty"\notherwise = "degrade"\n'
+SOON = "\n[failover]\nprobe_after_s = 0.05\nprobe_most_s = 0.4\n"
+LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
+
+Serve = Callable[[str], ModelManager]
+
+
+@pytest.fixture
+def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
+    return Registry(faulty.catalog(), runtime_log)
+
+
+@pytest.fixture
+def serve(manage: Manage, faulty: Faulty, tmp_path: Path) -> Serve:
+    """`serve(toml)`: a manager of the model `m`, y = x + 1, on the provider and what the text adds."""
+
+    def make(toml: str) -> ModelManager:
+        models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + toml)
+        return manage(tmp_path / "models")
+
+    return make
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < end, "it did not come to that"
+        threading.Event().wait(0.005)
+
+
+def provider(version: ModelVersion) -> str:
+    return version.report.provider if version.report else ""
+
+
+def kinds(version: ModelVersion) -> list[EventKind]:
+    return [event.kind for event in version.history.events]
+
+
+@pytest.mark.parametrize("command", ["ep_fail", "lost"])
+def test_the_call_that_met_the_failure_is_answered_by_the_next_rung(serve: Serve, faulty: Faulty, command: str) -> None:
+    version = serve(BOTH + LATE).find("m", "")
+    assert (add_one(version, 1.0), provider(version)) == (2.0, "faulty")
+    faulty.commands.say(command)
+    assert add_one(version, 2.0) == 3.0
+    assert (provider(version), version.state) == ("cpu", State.READY)
+    assert version.reason.startswith("the device failed while serving on faulty: ")
+    loaded, failed, over = version.history.events
+    assert [loaded.kind, failed.kind, over.kind] == [EventKind.LOADED, EventKind.DEVICE_FAILED, EventKind.FAILED_OVER]
+    assert (over.step.rung, over.step.provider, over.step.to_rung, over.step.to_provider) == (1, "faulty", 2, "cpu")
+    assert loaded.at <= failed.at <= over.at
+
+
+def test_the_report_says_at_which_rung_it_failed(serve: Serve, faulty: Faulty) -> None:
+    version = serve(BOTH + LATE).find("m", "")
+    faulty.commands.say("lost")
+    add_one(version, 1.0)
+    assert version.report is not None
+    first, second = version.report.attempts
+    assert (first.outcome, first.stage) == (AttemptOutcome.REFUSED, "run")
+    assert "device lost" in first.reason
+    assert second.outcome is AttemptOutcome.OPENED
+
+
+def test_a_rung_that_only_degrades_says_so(serve: Serve, faulty: Faulty) -> None:
+    manager = serve(DEGRADE + LATE)
+    version, heard = manager.find("m", ""), Heard(manager)
+    faulty.commands.say("ep_fail")
+    assert add_one(version, 1.0) == 2.0
+    assert version.state is State.DEGRADED
+    assert "it would run on cpu, and the contract wants faulty" in version.reason
+    assert heard.all[:2] == ["m/1 DEGRADED"] * 2
+    assert manager.ready
+
+
+def test_a_contract_that_allows_no_other_rung_ends_it(serve: Serve, faulty: Faulty) -> None:
+    manager = serve(CPU + LATE)
+    version = manager.find("m", "")
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady, match="the device failed"):
+        add_one(version, 1.0)
+    assert version.state is State.FAILED
+    assert not manager.ready
+    assert kinds(version) == [EventKind.LOADED, EventKind.DEVICE_FAILED]
+
+
+def test_it_climbs_back_when_the_device_works_again(serve: Serve, faulty: Faulty) -> None:
+    version = serve(DEGRADE + SOON).find("m", "")
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
+    until(lambda: EventKind.PROBE_FAILED in kinds(version))
+    assert (provider(version), add_one(version, 1.0)) == ("cpu", 2.0)
+    faulty.commands.say("ok")
+    until(lambda: provider(version) == "faulty")
+    assert (version.state, version.reason, add_one(version, 2.0)) == (State.READY, "", 3.0)
+    assert kinds(version)[-1] is EventKind.RECOVERED
+    assert kinds(version).count(EventKind.PROBE_FAILED) == 1  # told once, with the time of the last
+    assert version.report is not None
+    assert [attempt.outcome for attempt in version.report.attempts] == [
+        AttemptOutcome.OPENED,
+        AttemptOutcome.NOT_NEEDED,
+    ]
+
+
+def test_one_that_failed_for_good_is_loaded_again_when_the_device_works(serve: Serve, faulty: Faulty) -> None:
+    manager = serve(CPU + SOON)
+    broken = manager.find("m", "")
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady):
+        add_one(broken, 1.0)
+    until(lambda: EventKind.PROBE_FAILED in kinds(broken))
+    faulty.commands.say("ok")
+    until(lambda: manager.ready)
+    version = manager.find("m", "")
+    assert version is not broken
+    assert (provider(version), add_one(version, 1.0)) == ("faulty", 2.0)
+    assert kinds(version)[0] is EventKind.LOADED, "its history goes on"
+    assert kinds(version)[-1] is EventKind.LOADED
+
+
+def test_what_only_a_new_process_cures_is_not_tried_again(serve: Serve, faulty: Faulty, registry: Registry) -> None:
+    manager = serve(DEGRADE + SOON)
+    version = manager.find("m", "")
+    faulty.commands.say("sticky")
+    assert add_one(version, 1.0) == 2.0
+    faulty.commands.say("ok")
+    (reason,) = registry.losses.reasons.values()
+    assert "CUDA failure 719" in reason
+    assert "restart the server" in registry.probe("faulty").mend
+    until(lambda: not manager._recovery._waiting)
+    assert provider(version) == "cpu"
+    assert faulty.commands.told().count("opened") == 1
+
+
+def test_a_run_that_hangs_goes_to_the_next_rung(serve: Serve, faulty: Faulty) -> None:
+    version = serve(BOTH + "\n[failover]\nhang_after_s = 0.2\nprobe_after_s = 3600\nprobe_most_s = 3600\n").find(
+        "m", ""
+    )
+    faulty.commands.say("hang")
+    assert add_one(version, 1.0) == 2.0
+    assert provider(version) == "cpu"
+    assert version.lost_threads == 1
+    assert "a run has not ended in" in version.history.events[1].reason
+    faulty.commands.say("ok")
+    until(lambda: version.lost_threads == 0)
+    assert add_one(version, 1.0) == 2.0
+
+
+def test_no_memory_is_no_failure_of_the_device(serve: Serve, faulty: Faulty) -> None:
+    version = serve(BOTH).find("m", "")
+    faulty.commands.say("oom")
+    with pytest.raises(Overloaded, match="not enough memory"):
+        add_one(version, 1.0)
+    faulty.commands.say("ok")
+    assert (add_one(version, 1.0), provider(version)) == (2.0, "faulty")
+
+
+def test_a_kernel_that_fails_is_no_failure_of_the_device(serve: Serve, faulty: Faulty) -> None:
+    version = serve(BOTH).find("m", "")
+    faulty.commands.say("error")
+    with pytest.raises(InferenceFailed, match="kernel error"):
+        add_one(version, 1.0)
+    assert provider(version) == "faulty"
+
+
+def test_a_standby_is_open_before_it_is_needed(serve: Serve, faulty: Faulty) -> None:
+    version = serve(BOTH + LATE + "standby = true\n").find("m", "")
+    failover = version.failover
+    assert failover is not None
+    until(lambda: failover.standby_rung == 2)
+    faulty.commands.say("lost")
+    assert (add_one(version, 1.0), provider(version), failover.standby_rung) == (2.0, "cpu", 0)
+
+
+def test_each_rung_has_its_counts(serve: Serve, faulty: Faulty) -> None:
+    version = serve(BOTH + LATE).find("m", "")
+    add_one(version, 1.0)
+    faulty.commands.say("lost")
+    add_one(version, 1.0)
+    add_one(version, 1.0)
+    runs = {seat: counts.snapshot().execution_count for seat, counts in version.by_seat.items()}
+    assert runs == {("faulty", 1): 1, ("cpu", 2): 2}
+
+
+def test_an_unload_meanwhile_answers_what_waits(serve: Serve, faulty: Faulty) -> None:
+    manager = serve(BOTH + LATE)
+    version = manager.find("m", "")
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
+    manager.unload("m")
+    assert version.state is State.UNLOADED
