@@ -13,8 +13,8 @@ import onnx
 from pydantic import Field, ValidationError, model_validator
 
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository.entry import MODEL_FILE
 from ortolan_server.repository.external_data import external_files
+from ortolan_server.repository.names import MODEL_FILE
 from ortolan_server.repository.tables.base import Lax, Name, Table
 from ortolan_server.repository.toml_file import read_toml
 from ortolan_server.validation import explain

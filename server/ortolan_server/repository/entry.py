@@ -10,16 +10,16 @@ from types import MappingProxyType
 import structlog
 
 from ortolan_server.errors import InvalidConfig
+from ortolan_server.repository.assignment_lock import lock_path
 from ortolan_server.repository.config import ModelToml, load_model_toml
 from ortolan_server.repository.links import link_fault
-from ortolan_server.repository.names import name_fault, printable_name
+from ortolan_server.repository.names import MODEL_FILE, name_fault, printable_name
 from ortolan_server.repository.triton import Note, load_config, translate
 from ortolan_server.repository.versions import version_number
 from ortolan_server.repository.watching import Snapshot, look_at
 
 __all__ = ["CONFIG_FILE", "MODEL_FILE", "TRITON_FILE", "ModelEntry", "read_model_file", "read_model_folder"]
 
-MODEL_FILE = "model.onnx"
 CONFIG_FILE = "model.toml"
 TRITON_FILE = "config.pbtxt"
 
@@ -84,7 +84,11 @@ def read_model_folder(folder: Path, name: str, root: Path | None = None) -> Mode
         config_path=config_path,
         versions=MappingProxyType(versions),
         error="\n".join(errors) or None,
-        refused={number: fault for number, path in versions.items() if (fault := link_fault(path, root))},
+        refused={
+            number: fault
+            for number, path in versions.items()
+            if (fault := link_fault(path, root) or link_fault(lock_path(path, config.file), root))
+        },
         files=files,
         notes=notes,
     )

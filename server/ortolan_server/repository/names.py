@@ -2,7 +2,9 @@
 
 import unicodedata
 
-__all__ = ["file_fault", "name_fault", "printable_name"]
+__all__ = ["MODEL_FILE", "file_fault", "name_fault", "printable_name"]
+
+MODEL_FILE = "model.onnx"
 
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 

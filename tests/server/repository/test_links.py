@@ -59,6 +59,12 @@ def test_a_model_toml_that_is_a_link_out_is_refused(root: Path, place: Place, ou
     assert found.config.required
 
 
+def test_a_lock_that_is_a_link_out_is_refused(root: Path, place: Place, outside: Path) -> None:
+    place("m/1/model.onnx")
+    (root / "m" / "1" / "assignment.lock").symlink_to(outside / "model.toml")
+    assert entry(root).refused == {1: f"{root}/m/1/assignment.lock: {LEAVES}"}
+
+
 def test_a_chain_of_links_counts_by_its_end(root: Path, place: Place, outside: Path) -> None:
     place("m/1/model.onnx")
     place("m/.kept/model.onnx")
