@@ -73,13 +73,17 @@ def compare(before: Placement, now: Placement) -> Drift:
         else:
             up.append(moved)
     names, others = before.nodes.keys(), now.nodes.keys()
+    another = len(names & others) < _ANOTHER_MODEL * max(len(names), len(others))
     return Drift(
         moved_down=tuple(down),
         moved_up=tuple(up),
         added=tuple(sorted(others - names)),
         removed=tuple(sorted(names - others)),
-        differences=tuple(f"shape operator {moved}" for moved in shapes),
-        of_another_model=len(names & others) < _ANOTHER_MODEL * max(len(names), len(others)),
+        differences=(
+            *(["another model: under half of the nodes are in both"] if another else []),
+            *(f"shape operator {moved}" for moved in shapes),
+        ),
+        of_another_model=another,
     )
 
 

@@ -1,11 +1,11 @@
-"""The one model that a command was pointed at."""
+"""The models that a command was pointed at."""
 
 from pathlib import Path
 
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import ModelEntry, Repository
 
-__all__ = ["only_model"]
+__all__ = ["all_models", "only_model"]
 
 
 def only_model(path: Path) -> ModelEntry:
@@ -14,6 +14,15 @@ def only_model(path: Path) -> ModelEntry:
     if len(entries) > 1:
         names = ", ".join(entry.name for entry in entries)
         raise InvalidConfig(f"{path} is a repository; name one of its models: {names}")
-    if entries[0].error:
-        raise InvalidConfig(entries[0].error)
-    return entries[0]
+    return _usable(entries)[0]
+
+
+def all_models(path: Path) -> list[ModelEntry]:
+    """Those of a repository too, by name. Raises InvalidConfig for a faulty entry."""
+    return _usable(list(Repository.scan(path).models.values()))
+
+
+def _usable(entries: list[ModelEntry]) -> list[ModelEntry]:
+    if errors := [entry.error for entry in entries if entry.error]:
+        raise InvalidConfig("\n".join(errors))
+    return entries

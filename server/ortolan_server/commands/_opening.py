@@ -1,6 +1,6 @@
-"""A model opened on its chain here, as `plan` and `lock` do it."""
+"""Models opened on their chains here, as `plan` and `lock` do it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,12 @@ from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
 from ortolan_server.commands._console import FAILURE, USAGE, complain, others_on_stderr
-from ortolan_server.commands._models import only_model
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.repository import ChainRung, ModelEntry, ModelToml, wanted_versions
 from ortolan_server.repository.assignment_lock import lock_path
 
-__all__ = ["Subject", "subject_of"]
+__all__ = ["Subject", "opened_here"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +54,29 @@ class Subject:
 
 
 @contextmanager
-def subject_of(model: Path, chain: str, *, allow_degraded: bool = False) -> Iterator[Subject]:
-    """`chain` is that of `--chain`, empty for the model's own. What is wrong is told, and ends the command."""
+def opened_here(
+    entries: Callable[[Path], Iterable[ModelEntry]], path: Path, chain: str, *, allow_degraded: bool = False
+) -> Iterator[list[Subject]]:
+    """What `entries` finds at `path`, on the chain of `--chain`, or its own if that is empty.
+
+    What is wrong is told, and ends the command.
+    """
     runtime_log = RuntimeLog(_quiet)
     runtime_log.start()
     try:
-        entry = only_model(model)
-        config = _on_chain(entry.config, chain) if chain else entry.config
         registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=allow_degraded)
-        where = "--chain" if chain else str(entry.config_path or entry.folder)
-        yield Subject(registry, entry, config, registry.compose(config, where))
+        yield [_subject(registry, entry, chain) for entry in entries(path)]
     except (InvalidConfig, LoadFailed, BackendError) as error:
         complain(str(error))
         raise typer.Exit(USAGE if chain and isinstance(error, InvalidConfig) else FAILURE) from error
     finally:
         runtime_log.stop()
+
+
+def _subject(registry: Registry, entry: ModelEntry, chain: str) -> Subject:
+    config = _on_chain(entry.config, chain) if chain else entry.config
+    where = "--chain" if chain else str(entry.config_path or entry.folder)
+    return Subject(registry, entry, config, registry.compose(config, where))
 
 
 def _quiet(_line: LogLine) -> None:

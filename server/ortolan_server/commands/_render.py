@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
-from ortolan_server.commands._drift import drift_lines
+from ortolan_server.commands._render_drift import drift_lines
 from ortolan_server.commands._render_numeric import numeric_text
 
 __all__ = ["cache_text", "render_assignment", "render_summaries", "size_text", "state_text", "verdict_text"]

@@ -10,9 +10,10 @@ from rich.text import Text
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.chains.contract import VerdictState
 from ortolan_server.commands._console import BROKEN, FAILURE, answers, complain, message_dict, print_json
-from ortolan_server.commands._drift import drift_lines
 from ortolan_server.commands._durable import write_durably
-from ortolan_server.commands._opening import Subject, subject_of
+from ortolan_server.commands._models import all_models
+from ortolan_server.commands._opening import Subject, opened_here
+from ortolan_server.commands._render_drift import drift_lines
 from ortolan_server.lifecycle.locked import make_lock
 from ortolan_server.repository.assignment_lock import AssignmentLock, lock_text
 from ortolan_server.services.drift import drift_message
@@ -21,7 +22,7 @@ __all__ = ["lock"]
 
 
 def lock(
-    model: Annotated[Path, typer.Argument(help="A model's folder or a .onnx file.")],
+    model: Annotated[Path, typer.Argument(help="A model's folder, a .onnx file, or a repository.")],
     chain: Annotated[
         str, typer.Option(help="Providers from the top down, as in tensorrt,cuda,cpu; instead of model.toml's chain.")
     ] = "",
@@ -44,9 +45,13 @@ def lock(
     - `ortolan lock models/resnet`
     - `ortolan lock resnet.onnx --chain cuda,cpu`
     """
-    with subject_of(model, chain, allow_degraded=allow_degraded) as subject:
+    with opened_here(all_models, model, chain, allow_degraded=allow_degraded) as subjects:
         # All are opened before the first is written: with one refused, nothing has changed.
-        made = [_make(subject.whatever_moved(), version, allow_degraded=allow_degraded) for version in subject.versions]
+        made = [
+            _make(subject.whatever_moved(), version, allow_degraded=allow_degraded)
+            for subject in subjects
+            for version in subject.versions
+        ]
     for new in made:
         write_durably(new.path, lock_text(new.lock).encode())
     if as_json:

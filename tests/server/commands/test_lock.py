@@ -198,3 +198,30 @@ def test_a_plan_shows_what_a_load_would_make_of_it(ortolan: Ortolan, model: Path
     done = ortolan("plan", str(model))
     assert done.exit_code == 3
     assert "refused at lock" in done.stdout
+
+
+def test_a_whole_repository(ortolan: Ortolan, model: Path, faulty: Faulty) -> None:
+    models.save(models.add_one(), model.parent / "repository" / "a")
+    repository = model.rename(model.parent / "repository" / "m").parent
+    done = ortolan("lock", str(repository))
+    assert done.exit_code == 0, done.output
+    assert sorted(path.parent.parent.name for path in repository.rglob("assignment.lock")) == ["a", "m"]
+    faulty.commands.say("skip Mul")
+    done = locked(ortolan, repository)
+    assert done.exit_code == 3
+    assert done.stdout.splitlines() == [
+        "a/1: no nodes have moved down",
+        "as in assignment.lock",
+        "m/1: 1 node has moved down",
+        "- mul (Mul)  faulty → cpu",
+    ]
+    (repository / "a" / "1" / "assignment.lock").unlink()
+    assert locked(ortolan, repository).exit_code == 2
+
+
+def test_a_repository_with_a_faulty_entry_is_not_passed_over(ortolan: Ortolan, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "a")
+    models.save(models.add_one(), tmp_path / "b", toml="colour = 1\n")
+    done = ortolan("lock", str(tmp_path))
+    assert done.exit_code == 1
+    assert "b/model.toml: colour: unknown key" in done.stderr

@@ -20,7 +20,7 @@ def print_drift(assignments: Iterable[pb.Assignment]) -> None:
         answers().print(Text(f"{assignment.model}/{assignment.version}: {told} moved down", "bold"), soft_wrap=True)
         for line in drift_lines(assignment.drift):
             answers().print(line, soft_wrap=True)
-        for reason in (*assignment.verdict.reasons, *assignment.verdict.warnings):
+        for reason in assignment.verdict.reasons:
             answers().print(Text(f"! {reason}"), soft_wrap=True)
 
 
