@@ -90,6 +90,7 @@ def _held(subject: Subject, version: int) -> pb.Assignment:
 
 def _planned(subject: Subject, version: int) -> pb.Assignment:
     message = report_message(subject.open(version), omit_nodes=False)
+    message.verdict.warnings.extend(subject.entry.warnings)
     message.model, message.version = subject.entry.name, str(version)
     return message
 

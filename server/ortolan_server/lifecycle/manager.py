@@ -224,6 +224,10 @@ class ModelManager:
         """
         if model.entry.error:
             return [self._unusable(model, model.entry.error)]
+        for note in model.entry.not_honoured:
+            log.warning(
+                "triton_setting_not_honoured", model=model.entry.name, key=note.key, value=note.value, why=note.text
+            )
         try:
             wanted = wanted_versions(model.entry.config.versions, model.entry.versions)
         except InvalidConfig as error:
@@ -255,7 +259,9 @@ class ModelManager:
         before = model.versions.get(number)
         # A copy: one that is loaded aside and refused must leave no trace.
         history = before.history.copy() if before else None
-        fresh = ModelVersion(entry.name, number, entry.versions[number], entry.config, self._notify, history)
+        fresh = ModelVersion(
+            entry.name, number, entry.versions[number], entry.config, self._notify, history, warnings=entry.warnings
+        )
         if before is None or not before.serves:
             model.versions[number] = fresh  # so that LOADING shows
             if before is not None:

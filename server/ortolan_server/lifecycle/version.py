@@ -48,6 +48,8 @@ class ModelVersion:
         config: ModelToml,
         changed: Callable[["ModelVersion"], None],
         history: History | None = None,
+        *,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         """`changed` is told of every change of what can be seen of it; `history` goes on from the version before."""
         self.model = model
@@ -57,6 +59,8 @@ class ModelVersion:
         self.path = path
         self.config = config
         self.history = history or History()
+        self.warnings = warnings
+        """Of its configuration: what it asks for and does not get."""
         self.state = State.NEW
         self.reason = ""
         """Why it is not READY; of a READY one, why its last reload was refused, or why it is on a lower rung."""

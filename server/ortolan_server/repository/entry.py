@@ -14,7 +14,7 @@ from ortolan_server.repository.assignment_lock import lock_path
 from ortolan_server.repository.config import ModelToml, load_model_toml
 from ortolan_server.repository.links import link_fault
 from ortolan_server.repository.names import MODEL_FILE, name_fault, printable_name
-from ortolan_server.repository.triton import Note, load_config, translate
+from ortolan_server.repository.triton import Note, Outcome, load_config, translate
 from ortolan_server.repository.versions import version_number
 from ortolan_server.repository.watching import Snapshot, look_at
 
@@ -50,6 +50,15 @@ class ModelEntry:
     """Its files as they were just before anything of it was read."""
     notes: tuple[Note, ...] = ()
     """What became of the settings of a config.pbtxt."""
+
+    @property
+    def not_honoured(self) -> tuple[Note, ...]:
+        return tuple(note for note in self.notes if note.outcome is Outcome.NOT_HONOURED)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its owner should know, though it serves."""
+        return tuple(f"not honoured of {TRITON_FILE}: {note}" for note in self.not_honoured)
 
 
 def read_model_folder(folder: Path, name: str, root: Path | None = None) -> ModelEntry:

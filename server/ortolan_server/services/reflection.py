@@ -141,6 +141,7 @@ class ReflectionService:
             raise InvalidRequest(str(error)) from error
         report = open_model(self._registry, path, chain, config, entry.folder).report
         message = report_message(report, omit_nodes=request.omit_nodes)
+        message.verdict.warnings.extend(entry.warnings)
         message.model, message.version = request.model, str(number)
         return pb.PlanAssignmentResponse(assignment=message)
 

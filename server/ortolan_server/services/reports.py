@@ -79,6 +79,7 @@ def assignment_message(version: ModelVersion, *, omit_nodes: bool) -> pb.Assignm
         message = pb.Assignment(chain=_rungs(version.chain), contract=_contract(version.chain.contract))
     elif version.reason:
         message.verdict.reasons.append(version.reason)
+    message.verdict.warnings.extend(version.warnings)
     if not version.serves:
         message.serving_rung, message.serving_provider = 0, ""
         if message.verdict.state in (pb.Verdict.KEPT, pb.Verdict.DEGRADED):

@@ -8,7 +8,7 @@ from ortolan_server.repository.triton.batching import read_batching
 from ortolan_server.repository.triton.chain import read_chain
 from ortolan_server.repository.triton.fields import settings
 from ortolan_server.repository.triton.identity import read_identity, read_versions
-from ortolan_server.repository.triton.notes import Ledger, Note, Outcome
+from ortolan_server.repository.triton.notes import Ledger, Note
 from ortolan_server.repository.triton.parsing import TritonConfig
 from ortolan_server.repository.triton.signature import read_signature
 from ortolan_server.repository.triton.warmup import read_warmup
@@ -26,10 +26,6 @@ class Translation:
     config: ModelToml
     notes: tuple[Note, ...]
     """One for each setting that was given, unless a part of it has its own, and for defaults that are not ours."""
-
-    @property
-    def not_honoured(self) -> tuple[Note, ...]:
-        return tuple(note for note in self.notes if note.outcome is Outcome.NOT_HONOURED)
 
 
 def translate(triton: TritonConfig, model: str) -> Translation:

@@ -7,7 +7,6 @@ from structlog.testing import capture_logs
 
 from ortolan_server.repository import ModelToml
 from ortolan_server.repository.entry import read_model_folder
-from ortolan_server.repository.triton import Outcome
 
 Place = Callable[[str], Path]
 
@@ -24,7 +23,7 @@ def test_it_stands_for_a_model_toml(root: Path, place: Place) -> None:
     assert dict(entry.versions) == {1: root / "1/net.onnx"}
     assert entry.config.batching is not None
     assert entry.config.batching.max_size == 4
-    assert [note.key for note in entry.notes if note.outcome is Outcome.NOT_HONOURED] == ["response_cache.enable"]
+    assert entry.warnings == ("not honoured of config.pbtxt: response_cache.enable = true: nothing here does this",)
 
 
 def test_a_model_toml_goes_before_it(root: Path, place: Place) -> None:

@@ -30,7 +30,7 @@ def test_a_model_without_batching() -> None:
         ],
         output=[{"name": "c", "datatype": "FP32", "shape": [-1, 2, 3]}],
     )
-    assert not translated(SIMPLE).not_honoured
+    assert not noted(SIMPLE, Outcome.NOT_HONOURED)
 
 
 def test_shapes_are_whole_without_a_batch() -> None:
@@ -186,7 +186,7 @@ def test_what_a_note_says() -> None:
 def test_json_is_translated_alike() -> None:
     translation = translate(parse_config_json('{"max_batch_size": 4, "dynamic_batching": {}, "x": 1}', "config"), "m")
     assert translation.config.batching is not None
-    assert [note.key for note in translation.not_honoured] == ["x"]
+    assert [note.key for note in translation.notes if note.outcome is Outcome.NOT_HONOURED] == ["x"]
 
 
 Fields = tuple[FieldDescriptor, ...]
