@@ -20,10 +20,14 @@ class _Command:
     name: str
     summary: str
     panel: str
+    parts: tuple[str, ...] = ()
+    """Commands of its own, each a function of the module; without any the command's is called as the command."""
+    file: str = ""
+    """Of the module, where it is not the command's name."""
 
     @property
     def module(self) -> str:
-        return f"ortolan_server.commands.{self.name}"
+        return f"ortolan_server.commands.{self.file or self.name}"
 
 
 _HERE = "On this machine"
@@ -34,6 +38,7 @@ _COMMANDS = (
     _Command("lock", "Write down where a model's nodes run, so that a change is noticed.", _HERE),
     _Command("bench", "Measure a model on several chains: which one is worth serving on?", _HERE),
     _Command("doctor", "Which providers work here, and how to mend those that do not.", _HERE),
+    _Command("import", "Repositories of other servers, as ours.", _HERE, parts=("triton",), file="import_triton"),
     _Command("status", "Models of a server, where they run, and whether their contracts are kept.", _SERVER),
     _Command("infer", "Run a model once.", _SERVER),
     _Command("batch", "Run a model on every row of a file.", _SERVER),
@@ -61,11 +66,26 @@ _EXTRAS = "pip install 'ortolan[cpu]', 'ortolan[gpu]' (NVIDIA) or 'ortolan[openv
 
 
 def _run(command: _Command, arguments: list[str], called: str) -> None:
-    """Imports the command's function and runs it as an app of its own; `called` is its name in the help."""
-    function: Callable[..., None] = getattr(import_module(command.module), command.name)
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-    alone.command(context_settings={"help_option_names": ["-h", "--help"]})(function)
+    """Imports the command's functions and runs it as an app of its own; `called` is its name in the help."""
+    module = import_module(command.module)
+    settings = {"help_option_names": ["-h", "--help"]}
+    alone = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        no_args_is_help=bool(command.parts),
+        context_settings=settings,
+    )
+    for name in command.parts or (command.name,):
+        function: Callable[..., None] = getattr(module, name)
+        alone.command(name, context_settings=settings)(function)
+    if command.parts:
+        alone.callback(help=command.summary)(_no_options)
     alone(args=arguments, prog_name=called)
+
+
+def _no_options() -> None:
+    """Of a command that has others: it makes Typer keep their names, one alone too."""
 
 
 def _register(app: typer.Typer, command: _Command) -> None:

@@ -45,16 +45,13 @@ class Ledger:
 
     def honoured(self, key: str, value: object, text: str, *, parts: Iterable[str] = ()) -> None:
         """With `parts` it is a note on these fields of the message `key`, and not on the others."""
-        self._add(key, value, Outcome.HONOURED, text)
-        if parts:
-            self._covered.remove(key)
-            self._covered.update(f"{key}.{part}" for part in parts)
+        self._add(key, value, Outcome.HONOURED, text, parts)
 
-    def translated(self, key: str, value: object, text: str) -> None:
-        self._add(key, value, Outcome.TRANSLATED, text)
+    def translated(self, key: str, value: object, text: str, *, parts: Iterable[str] = ()) -> None:
+        self._add(key, value, Outcome.TRANSLATED, text, parts)
 
     def not_honoured(self, key: str, value: object, text: str) -> None:
-        self._add(key, value, Outcome.NOT_HONOURED, text)
+        self._add(key, value, Outcome.NOT_HONOURED, text, ())
 
     def refuse(self, key: str, text: str) -> None:
         """The model cannot be served as this setting asks."""
@@ -67,9 +64,9 @@ class Ledger:
             for key in self._covered
         )
 
-    def _add(self, key: str, value: object, outcome: Outcome, text: str) -> None:
+    def _add(self, key: str, value: object, outcome: Outcome, text: str, parts: Iterable[str]) -> None:
         shown = str(value).lower() if isinstance(value, bool) else str(value)
         if len(shown) > _SHOWN_CHARACTERS:
             shown = f"{shown[:_SHOWN_CHARACTERS]}…"
-        self._covered.add(key)
+        self._covered.update([f"{key}.{part}" for part in parts] or [key])
         self.notes.append(Note(key, shown, outcome, text))

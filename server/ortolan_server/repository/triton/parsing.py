@@ -8,7 +8,7 @@ from google.protobuf import json_format, text_format
 
 from ortolan.inference import model_config_pb2 as pb
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository.triton.unknown import split_json, unknown_in_text
+from ortolan_server.repository.triton.unknown import split_json, split_text
 
 __all__ = ["TritonConfig", "load_config", "parse_config", "parse_config_json"]
 
@@ -51,14 +51,20 @@ def parse_config(text: str, source: str) -> TritonConfig:
     Raises InvalidConfig, `<source>:<line>:<column>: …`, for what is none, and for values that a field cannot have.
     Fields that nobody knows are no fault here: they are named in `unknown`.
     """
-    config = pb.ModelConfig()
     try:
-        text_format.Parse(text, config, allow_unknown_field=True)
-        return TritonConfig(config, unknown_in_text(text, pb.ModelConfig.DESCRIPTOR), source)
+        return TritonConfig(text_format.Parse(text, pb.ModelConfig()), (), source)
     except text_format.ParseError as error:
-        raise InvalidConfig(f"{_place(source, error)}: is not protobuf text: {_said(error)}") from error
+        fault = error
     except RecursionError as error:
         raise InvalidConfig(f"{source}: is not protobuf text: it is nested too deeply") from error
+    try:
+        known, unknown = split_text(text, pb.ModelConfig.DESCRIPTOR)
+    except (text_format.ParseError, RecursionError):
+        raise InvalidConfig(f"{_place(source, fault)}: is not protobuf text: {_said(fault)}") from fault
+    try:
+        return TritonConfig(text_format.Parse(known, pb.ModelConfig()), unknown, source)
+    except text_format.ParseError as error:
+        raise InvalidConfig(f"{_place(source, error)}: is not protobuf text: {_said(error)}") from error
 
 
 def parse_config_json(text: str, source: str) -> TritonConfig:

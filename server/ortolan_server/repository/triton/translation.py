@@ -1,6 +1,8 @@
 """A Triton configuration as the equal model.toml, with what became of each of its settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.config import ModelToml, parse_model_toml
@@ -28,20 +30,23 @@ class Translation:
     """One for each setting that was given, unless a part of it has its own, and for defaults that are not ours."""
 
 
-def translate(triton: TritonConfig, model: str) -> Translation:
+def translate(triton: TritonConfig, model: str, recorded: Mapping[str, str] = MappingProxyType({})) -> Translation:
     """The configuration of the model that is called `model`.
 
-    Raises InvalidConfig for a model that cannot be served as it asks: one line for each reason, `<source>: <key>: …`.
+    `recorded` has the `.npy` files that stand for recorded inputs of the warm-up, by the key of the setting. Raises
+    InvalidConfig for a model that cannot be served as it asks: one line for each reason, `<source>: <key>: …`.
     """
     config, ledger = triton.config, Ledger()
     document = read_identity(config, model, ledger) | read_versions(config, ledger)
     chain, concurrency = read_chain(config, ledger)
     batching, limits = read_batching(config, ledger)
-    document |= chain | {"limits": {"concurrency": concurrency} | limits}
+    document |= chain
+    if limits := limits | ({"concurrency": concurrency} if concurrency > 1 else {}):
+        document["limits"] = limits
     if batching is not None:
         document["batching"] = batching
     document |= read_signature(config, ledger)
-    if warmup := read_warmup(config, ledger):
+    if warmup := read_warmup(config, recorded, ledger):
         document["warmup"] = warmup
     for path, value in settings(config):
         if path not in _HOLDERS and not ledger.covers(path):

@@ -1,5 +1,7 @@
 """`model_warmup`: runs that are made before the model is served."""
 
+from collections.abc import Mapping
+
 from ortolan.inference import model_config_pb2 as pb
 from ortolan_server.repository.triton.fields import at, item
 from ortolan_server.repository.triton.notes import Ledger
@@ -9,13 +11,20 @@ __all__ = ["read_warmup"]
 _KEY = "model_warmup"
 
 
-def read_warmup(config: pb.ModelConfig, ledger: Ledger) -> list[dict[str, object]]:
-    """`[[warmup]]` of the model.toml."""
-    joined = config.HasField("dynamic_batching")
-    return [
-        _sample(item(_KEY, index), sample, ledger, batched=bool(config.max_batch_size), joined=joined)
-        for index, sample in enumerate(config.model_warmup)
-    ]
+def read_warmup(config: pb.ModelConfig, recorded: Mapping[str, str], ledger: Ledger) -> list[dict[str, object]]:
+    """`[[warmup]]` of the model.toml. `recorded` has `.npy` files for recorded inputs, by the key of the setting."""
+    batched, joined = bool(config.max_batch_size), config.HasField("dynamic_batching")
+    samples = []
+    for index, sample in enumerate(config.model_warmup):
+        key = item(_KEY, index)
+        document = _sample(key, sample, ledger, batched=batched, joined=joined)
+        batch = [max(sample.batch_size, 1)] if batched else []
+        document["inputs"] = {
+            name: _input(at(f"{key}.inputs", name), given, batch, recorded, ledger)
+            for name, given in sorted(sample.inputs.items())
+        }
+        samples.append(document)
+    return samples
 
 
 def _sample(key: str, sample: pb.ModelWarmup, ledger: Ledger, *, batched: bool, joined: bool) -> dict[str, object]:
@@ -35,18 +44,20 @@ def _sample(key: str, sample: pb.ModelWarmup, ledger: Ledger, *, batched: bool, 
         )
     if sample.count:
         ledger.honoured(f"{key}.count", sample.count, f"runs = {sample.count}")
-    document["inputs"] = {
-        name: _input(at(f"{key}.inputs", name), one, [rows] if batched else [], ledger)
-        for name, one in sorted(sample.inputs.items())
-    }
     return document
 
 
-def _input(key: str, given: pb.ModelWarmup.Input, batch: list[int], ledger: Ledger) -> dict[str, object]:
-    shape = batch + list(given.dims)
+def _input(
+    key: str, given: pb.ModelWarmup.Input, batch: list[int], recorded: Mapping[str, str], ledger: Ledger
+) -> dict[str, object]:
+    shape, file_key = batch + list(given.dims), f"{key}.input_data_file"
+    if file := recorded.get(file_key):
+        parts = ("dims", "data_type", "input_data_file")
+        ledger.translated(key, given.input_data_file, f'file = "{file}", of shape {shape}', parts=parts)
+        return {"file": file}
     data = "zeros" if given.WhichOneof("input_data_type") == "zero_data" else "random"
     text = f'shape = {shape}, data = "{data}"'
     ledger.honoured(key, "", text, parts=("dims", "data_type", "zero_data", "random_data"))
     if given.input_data_file:
-        ledger.not_honoured(f"{key}.input_data_file", given.input_data_file, "random values take its place")
+        ledger.not_honoured(file_key, given.input_data_file, "random values take its place")
     return {"shape": shape, "data": data}

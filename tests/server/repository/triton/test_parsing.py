@@ -28,6 +28,7 @@ def test_both_forms_are_the_same() -> None:
     ("text", "unknown"),
     [
         ("max_batch_size: 1", ()),
+        ("a [ { b: 1 }, { c: [ 1, 2 ] } ]\nmax_batch_size: 1 # x\n  d: 'ü' # } ]", ("a", "d")),
         ("bar: 1 bar: 2 baz <a { b: [ { c: 1 }, { c: 2 } ] }>", ("bar", "baz")),
         ("dynamic_batching { a: 'x' \"y\" max_queue_delay_microseconds: 1, b: -1.5e3 }", tuple("ab")),
         ("input [ { c: [1, 2] name: 'x' }, { name: 'y'; d {} } ] output { e: FOO }", tuple("cde")),
@@ -37,6 +38,18 @@ def test_both_forms_are_the_same() -> None:
 def test_unknown_fields_of_the_text_are_named(text: str, unknown: tuple[str, ...]) -> None:
     found = parse_config(text, "config.pbtxt").unknown
     assert tuple(name.rpartition(".")[2] for name in found) == unknown
+
+
+def test_what_is_known_beside_them_is_read() -> None:
+    text = "name: 'ü' a { b [ { c: 1 } ] }\nmax_batch_size: 7 d: 1, backend: 'x' input { e: 1 name: 'y' f <> } g: 1"
+    read = parse_config(text, "config.pbtxt")
+    assert read.config == parse_config("name: 'ü' max_batch_size: 7 backend: 'x' input { name: 'y' }", "").config
+    assert read.unknown == ("a", "d", "input.e", "input.f", "g")
+
+
+def test_a_fault_beside_them_keeps_its_place() -> None:
+    with pytest.raises(InvalidConfig, match=r"^config.pbtxt:2:22: .*parse integer"):
+        parse_config("foo [ { a: 1 } ]\nb: 1 max_batch_size: 'x'", "config.pbtxt")
 
 
 def test_their_whole_path_is_named() -> None:
