@@ -82,7 +82,8 @@ def _summary(models: Sequence[ImportedModel]) -> str:
     refused = sum(bool(model.refusal) for model in models)
     counts = Counter(note.outcome for model in models for note in model.notes)
     settings = ", ".join(f"{counts[outcome]} {word}" for outcome, word in _WORDS.items())
-    return f"{len(models)} models: {len(models) - refused} translated, {refused} refused; settings: {settings}"
+    number = "1 model" if len(models) == 1 else f"{len(models)} models"
+    return f"{number}: {len(models) - refused} translated, {refused} refused; settings: {settings}"
 
 
 def _document(model: ImportedModel) -> dict[str, object]:

@@ -28,7 +28,9 @@ def test_the_base_install_names_the_extras(script: Script, missing: str, argumen
 
 
 @pytest.mark.parametrize(
-    "arguments", [["serve", "models"], ["plan", "x.onnx"], ["bench", "x.onnx"], ["doctor"]], ids=lambda a: a[0]
+    "arguments",
+    [["serve", "models"], ["plan", "x.onnx"], ["bench", "x.onnx"], ["doctor"], ["import", "triton", "models"]],
+    ids=lambda a: a[0],
 )
 def test_commands_of_the_server_name_the_extra_in_one_line(script: Script, arguments: list[str]) -> None:
     done = script(*arguments, before=_without(*_SERVER_PACKAGES))

@@ -7,6 +7,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ortolan_server.errors import InvalidRequest, LoadFailed, ModelNotFound, ModelNotReady
 from ortolan_server.lifecycle.manager import ModelManager
@@ -34,6 +35,22 @@ def test_one_bad_model_leaves_the_others_alone(manage: Manage, tmp_path: Path) -
     assert add_one(manager.find("good", ""), 1.0) == 2.0
     assert "limit" in (manager.model("misspelt").entry.error or "")
     assert not manager.ready
+
+
+def test_a_model_that_is_not_what_is_declared(manage: Manage, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m", toml='[[input]]\nname = "x"\ndatatype = "INT8"\nshape = [-1, 2]\n')
+    (version,) = manage(tmp_path).versions
+    assert (version.state, version.reason) == (State.FAILED, "input 'x' FP32[N,2] is declared as INT8[?,2]")
+
+
+def test_settings_of_triton_that_are_not_honoured_are_logged_at_each_load(manage: Manage, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m")
+    (tmp_path / "m/config.pbtxt").write_text("response_cache { enable: true } instance_group { kind: KIND_CPU }")
+    manager = manage(tmp_path)
+    with capture_logs() as events:
+        manager.load("m")
+    (event,) = [event for event in events if event["event"] == "triton_setting_not_honoured"]
+    assert (event["model"], event["key"], event["value"]) == ("m", "response_cache.enable", "true")
 
 
 def test_models_that_are_not_required_may_fail(manage: Manage, tmp_path: Path) -> None:

@@ -57,6 +57,16 @@ def plan(service: ReflectionService, model: str, *rungs: str, **options: str) ->
     return service.plan_assignment(pb.PlanAssignmentRequest(model=model, chain=chain)).assignment
 
 
+def test_what_a_config_pbtxt_asks_for_in_vain_is_a_warning(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m")
+    (tmp_path / "m/config.pbtxt").write_text("response_cache { enable: true } instance_group { kind: KIND_CPU }")
+    service = ReflectionService(manage(tmp_path), registry, Settings(), FACTS)
+    warning = "not honoured of config.pbtxt: response_cache.enable = true: nothing here does this"
+    assert list(assignment(service, "m").verdict.warnings) == [warning]
+    assert assignment(service, "m").verdict.state == pb.Verdict.KEPT
+    assert warning in plan(service, "m").verdict.warnings
+
+
 def test_the_server(service: ReflectionService) -> None:
     answer = service.get_server(pb.GetServerRequest())
     assert (answer.version, answer.onnxruntime_version, answer.host) == ("1.2.3", "1.31.0", "host")

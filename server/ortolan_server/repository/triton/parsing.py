@@ -36,6 +36,8 @@ def load_config(path: Path) -> TritonConfig:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise InvalidConfig(f"{path}: cannot be read: {error.strerror}") from error
+    if not content:  # As of a model.toml: it was hardly written to its end.
+        raise InvalidConfig(f"{path}: is empty: it has 0 bytes; without the file the model is served by the defaults")
     if len(content) > _MAX_BYTES:
         raise InvalidConfig(f"{path}: has more than {_MAX_BYTES} bytes")
     try:

@@ -99,6 +99,9 @@ def test_files(tmp_path: Path) -> None:
     path = tmp_path / "config.pbtxt"
     with pytest.raises(InvalidConfig, match=f"{re.escape(str(path))}: is not a file"):
         load_config(path)
+    path.touch()
+    with pytest.raises(InvalidConfig, match="is empty: it has 0 bytes"):
+        load_config(path)
     path.write_bytes(b"name: '\xff'")
     with pytest.raises(InvalidConfig, match="is not UTF-8 text: byte 7 is 0xff"):
         load_config(path)
