@@ -4,8 +4,7 @@ It lies beside the model file and is kept in version control: what is in it is s
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,6 +16,7 @@ from ortolan_server.repository.external_data import external_files
 from ortolan_server.repository.names import MODEL_FILE
 from ortolan_server.repository.tables.base import Lax, Name, Table
 from ortolan_server.repository.toml_file import read_toml
+from ortolan_server.repository.toml_values import toml_value
 from ortolan_server.validation import explain
 
 __all__ = ["AssignmentLock", "LockedProvider", "hash_files", "lock_path", "lock_text", "read_lock"]
@@ -94,9 +94,9 @@ def lock_text(lock: AssignmentLock) -> str:
     lines = [
         _HEADER,
         f"format = {lock.format}",
-        f"serving = {_quoted(lock.serving)}",
+        f"serving = {toml_value(lock.serving)}",
         f"rung = {lock.rung}",
-        f"chain = {_list(lock.chain)}",
+        f"chain = {toml_value(lock.chain)}",
         *_table("files", lock.files),
         *_table("versions", lock.versions),
     ]
@@ -104,11 +104,11 @@ def lock_text(lock: AssignmentLock) -> str:
         lines += [
             "",
             "[[provider]]",
-            f"name = {_quoted(provider.name)}",
+            f"name = {toml_value(provider.name)}",
             f"rung = {provider.rung}",
             f"node_share = {provider.node_share!r}",
             f"fragments = {provider.fragments}",
-            f"devices = {_list(provider.devices)}",
+            f"devices = {toml_value(provider.devices)}",
             *_table("provider.options", provider.options),
             *_table("provider.nodes", provider.nodes),
             *_table("provider.shape_nodes", provider.shape_nodes),
@@ -130,13 +130,4 @@ def _table(name: str, entries: Mapping[str, str]) -> list[str]:
     """Nothing of an empty one."""
     if not entries:
         return []
-    return ["", f"[{name}]", *(f"{_quoted(key)} = {_quoted(entries[key])}" for key in sorted(entries))]
-
-
-def _list(values: Iterable[str]) -> str:
-    return f"[{', '.join(map(_quoted, values))}]"
-
-
-def _quoted(text: str) -> str:
-    """As TOML's basic string, whose escapes are JSON's; but it wants DEL escaped too."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return ["", f"[{name}]", *(f"{toml_value(key)} = {toml_value(entries[key])}" for key in sorted(entries))]

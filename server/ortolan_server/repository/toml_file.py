@@ -4,31 +4,15 @@ import tomllib
 from pathlib import Path
 
 from ortolan_server.errors import InvalidConfig
+from ortolan_server.repository.text_file import read_text
 
 __all__ = ["read_toml"]
 
 
 def read_toml(path: Path, *, max_bytes: int, without: str) -> dict[str, object]:
-    """What is in the file. Raises InvalidConfig that begins with its path.
-
-    `without` says to the owner of an empty file what would hold if there were none.
-    """
+    """What is in the file. Raises InvalidConfig that begins with its path, as `read_text` does."""
     try:
-        if not path.is_file():  # Reading a pipe would wait for ever.
-            raise InvalidConfig(f"{path}: is not a file")
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-        if not content:  # Of a file that was not written to its end, rather than an owner's word for "nothing".
-            raise InvalidConfig(f"{path}: is empty: it has 0 bytes; {without}")
-        if len(content) > max_bytes:
-            raise InvalidConfig(f"{path}: has more than {max_bytes} bytes")
-        return tomllib.loads(content.decode())
-    except OSError as error:
-        raise InvalidConfig(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidConfig(
-            f"{path}: is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
-        ) from error
+        return tomllib.loads(read_text(path, max_bytes=max_bytes, without=without))
     except (ValueError, RecursionError) as error:
         # ValueError: tomllib's own error, which ends in line and column, and integers of thousands of digits.
         raise InvalidConfig(f"{path}: is not TOML: {error}") from error

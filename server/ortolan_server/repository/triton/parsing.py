@@ -8,6 +8,7 @@ from google.protobuf import json_format, text_format
 
 from ortolan.inference import model_config_pb2 as pb
 from ortolan_server.errors import InvalidConfig
+from ortolan_server.repository.text_file import read_text
 from ortolan_server.repository.triton.unknown import split_json, split_text
 
 __all__ = ["TritonConfig", "load_config", "parse_config", "parse_config_json"]
@@ -29,22 +30,8 @@ class TritonConfig:
 
 def load_config(path: Path) -> TritonConfig:
     """Reads a `config.pbtxt`. Raises InvalidConfig whose text begins with the file's path."""
-    try:
-        if not path.is_file():  # Reading a pipe would wait for ever.
-            raise InvalidConfig(f"{path}: is not a file")
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise InvalidConfig(f"{path}: cannot be read: {error.strerror}") from error
-    if not content:  # As of a model.toml: it was hardly written to its end.
-        raise InvalidConfig(f"{path}: is empty: it has 0 bytes; without the file the model is served by the defaults")
-    if len(content) > _MAX_BYTES:
-        raise InvalidConfig(f"{path}: has more than {_MAX_BYTES} bytes")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidConfig(f"{path}: is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}") from error
-    return parse_config(text, str(path))
+    without = "without the file the model is served by the defaults"
+    return parse_config(read_text(path, max_bytes=_MAX_BYTES, without=without), str(path))
 
 
 def parse_config(text: str, source: str) -> TritonConfig:
