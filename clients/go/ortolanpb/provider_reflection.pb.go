@@ -2119,7 +2119,7 @@ type MovedNode struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	OpType string                 `protobuf:"bytes,2,opt,name=op_type,json=opType,proto3" json:"op_type,omitempty"`
-	// Short names of providers.
+	// Short names of providers; "openvino at rung 1" where both have the same.
 	FromProvider  string `protobuf:"bytes,3,opt,name=from_provider,json=fromProvider,proto3" json:"from_provider,omitempty"`
 	ToProvider    string `protobuf:"bytes,4,opt,name=to_provider,json=toProvider,proto3" json:"to_provider,omitempty"`
 	unknownFields protoimpl.UnknownFields

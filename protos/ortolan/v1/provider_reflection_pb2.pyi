@@ -1021,7 +1021,7 @@ class MovedNode(_message.Message):
     name: _builtins.str
     op_type: _builtins.str
     from_provider: _builtins.str
-    """Short names of providers."""
+    """Short names of providers; "openvino at rung 1" where both have the same."""
     to_provider: _builtins.str
     def __init__(
         self,

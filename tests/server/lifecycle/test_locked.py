@@ -7,6 +7,7 @@ import pytest
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import ModelNotReady
 from ortolan_server.lifecycle.locked import make_lock
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
@@ -15,6 +16,7 @@ from ortolan_server.services.reports import assignment_message
 from tests import models
 from tests.faulty_provider.faulty import Faulty
 from tests.server.conftest import Manage
+from tests.server.lifecycle.calls import add_one
 
 LENIENT = '\n[[chain]]\nprovider = "cpu"\n\n[require]\nprovider = ["faulty", "cpu"]\nnode_share = 0.0\n'
 MOVED = "1 node runs further down than assignment.lock says: mul (Mul) faulty → cpu"
@@ -35,10 +37,10 @@ def model(manage: Manage, registry: Registry, faulty: Faulty, tmp_path: Path) ->
     return path
 
 
-def loaded(manage: Manage, model: Path, policy: str = "", more: str = "") -> ModelVersion:
+def loaded(manage: Manage, model: Path, policy: str = "") -> ModelVersion:
     if policy:
         toml = model.parents[1] / "model.toml"
-        toml.write_text(f'{toml.read_text()}{more}\n[lock]\ndrift = "{policy}"\n')
+        toml.write_text(f'{toml.read_text()}\n[lock]\ndrift = "{policy}"\n')
     return manage(model.parents[2]).known("m", "")
 
 
@@ -160,3 +162,19 @@ def test_a_provider_that_is_not_installed_any_more_can_be_in_a_lock(manage: Mana
     assert [node.from_provider for node in found.moved_down] == ["gone", "gone"]
     assert "chain: gone, cpu, now faulty, cpu" in found.differences
     assert "devices of gone: cpu a CPU, now none" in found.differences
+
+
+def test_a_version_that_must_not_drift_does_not_go_down_its_chain(manage: Manage, model: Path, faulty: Faulty) -> None:
+    version = loaded(manage, model)
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady, match="the device failed"):
+        add_one(version, 1.0)
+    assert version.state is State.FAILED
+
+
+def test_one_that_may_drift_goes_down_and_says_so(manage: Manage, model: Path, faulty: Faulty) -> None:
+    version = loaded(manage, model, "degrade")
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 3.0
+    assert version.state is State.DEGRADED
+    assert [(node.name, node.to_provider) for node in drift(version).moved_down] == [("add", "cpu"), ("mul", "cpu")]
