@@ -17,17 +17,9 @@ from ortolan_server.chains.chain import Chain, ProviderNames, Rung
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.drift import Drift
 from ortolan_server.chains.numeric import Compare, NumericCheck, not_compared
+from ortolan_server.chains.ways_out import ways_out
 
 __all__ = ["Attempt", "AttemptOutcome", "ChainReport", "Climb"]
-
-_LOCK_HINT = (
-    "if the nodes are to run there: ortolan lock makes a new assignment.lock; to serve all the same, and say "
-    'DEGRADED: drift = "degrade" under [lock] in its model.toml'
-)
-_NUMERIC_HINT = (
-    "if such answers are right: a wider tolerance under [numeric] in its model.toml; on real inputs, recorded for "
-    "[[warmup]], they may be closer to the CPU's"
-)
 
 
 class AttemptOutcome(StrEnum):
@@ -153,7 +145,8 @@ class Climb:
             return self._broken((error.reason,))
         if fallback:
             return self._report(fallback, self._degraded(fallback))
-        return self._broken((*_refusals(self._attempts), *self._ways_out()))
+        refused = {attempt.stage: attempt.rung for attempt in reversed(self._attempts)}
+        return self._broken((*_refusals(self._attempts), *ways_out(refused, implied=self._chain.contract.implied)))
 
     def _attempt(self, number: int, model: ModelFile) -> _Opened | None:
         """One rung with those below it; None when it has no session to offer."""
@@ -267,14 +260,6 @@ class Climb:
         verdict = Verdict(VerdictState.BROKEN, reasons)
         return ChainReport(self._chain, tuple(self._attempts), verdict, drift=self._drift)
 
-    def _ways_out(self) -> list[str]:
-        """How to serve what was opened and refused all the same."""
-        contract = next((attempt.rung for attempt in self._attempts if attempt.stage == "contract"), 0)
-        lock = any(attempt.stage == "lock" for attempt in self._attempts)
-        hints = [_hint(contract, implied=self._chain.contract.implied)] if contract else []
-        hints += [_LOCK_HINT] if lock else []
-        return hints + ([_NUMERIC_HINT] if any(attempt.stage == "numeric" for attempt in self._attempts) else [])
-
 
 def _serving(attempt: Attempt) -> Attempt:
     """The attempt whose session serves, its contract kept or not: the verdict says which."""
@@ -286,11 +271,4 @@ def _refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:
         f"rung {attempt.rung} ({attempt.provider}) refused at {attempt.stage}: {attempt.reason}"
         for attempt in attempts
         if attempt.outcome is AttemptOutcome.REFUSED
-    )
-
-
-def _hint(number: int, *, implied: bool) -> str:
-    return (
-        f'to serve rung {number} all the same, and say DEGRADED: otherwise = "degrade" under [require] in its '
-        "model.toml" + ("; or, as it has no [require], ortolan serve --allow-degraded" if implied else "")
     )
