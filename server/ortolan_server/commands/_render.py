@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._render_drift import drift_lines
+from ortolan_server.commands._render_events import events_lines
 from ortolan_server.commands._render_numeric import numeric_text
 
 __all__ = ["cache_text", "render_assignment", "render_summaries", "size_text", "state_text", "verdict_text"]
@@ -102,6 +103,7 @@ def render_assignment(assignment: pb.Assignment) -> RenderableType:
         ("memory", _memory(assignment)),
         ("options", _options(assignment)),
         ("lock", _lock(assignment)),
+        ("history", events_lines(assignment)),
         ("verdict", _verdict(assignment)),
     ]
     for label, lines in parts:

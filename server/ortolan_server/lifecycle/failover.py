@@ -133,6 +133,7 @@ class Failover:
                 version.fail(f"{reason}; and no rung below can serve: {opened.report.verdict.sentence}")
             else:
                 version.history.note(EventKind.FAILED_OVER, reason, step)
+                self._log(log.warning, "model_failed_over", step, reason=reason)
                 version.seat(opened.following(with_failure(report, reason)), reason)
         self._lost_rung()
         self.prepare()
@@ -144,6 +145,7 @@ class Failover:
             if not version.serves or version.report is not report:
                 return False  # it has fallen further, or goes
             version.history.note(EventKind.RECOVERED, f"{step.to_provider} works again", step)
+            self._log(log.info, "model_recovered", step)
             version.seat(opened.following(report.attempts))
         self._standby = None  # of the rung that served, or one below it
         self.prepare()
@@ -169,6 +171,11 @@ class Failover:
             if version.serves and self._wants_standby:
                 self._standby = opened
         log.info("standby_ready", provider=opened.report.provider, rung=opened.report.rung, **about)
+
+    def _log(self, say: Callable[..., object], event: str, step: Step, **more: object) -> None:
+        version = self._version
+        about = {"model": version.model, "version": version.version}
+        say(event, from_provider=step.provider, to_provider=step.to_provider, rung=step.to_rung, **about, **more)
 
     def _start(self, what: str, work: Callable[[], None]) -> None:
         version = self._version

@@ -90,3 +90,11 @@ class History:
         """By kind, and by the short names of the providers it left and went to."""
         with self._lock:
             return dict(self._counts)
+
+    @property
+    def totals(self) -> Counter[EventKind]:
+        """By kind alone."""
+        totals: Counter[EventKind] = Counter()
+        for (kind, _, _), count in self.counts.items():
+            totals[kind] += count
+        return totals

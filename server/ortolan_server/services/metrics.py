@@ -20,6 +20,7 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.services.cache_metrics import cache_metrics
+from ortolan_server.services.events import event_metrics
 from ortolan_server.services.reflection import HostFacts
 from ortolan_server.services.rejections import Rejections
 from ortolan_server.services.reports import node_shares
@@ -80,6 +81,7 @@ class Metrics(Collector):
         yield from self._models()
         if self._cache is not None:
             yield from cache_metrics(self._cache)
+        yield from event_metrics(self._manager.versions)
         yield from traffic(self._manager.versions, self._code_of)
 
     def _server(self) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import Attempt, ChainReport
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.services.drift import drift_message
+from ortolan_server.services.events import event_message
 from ortolan_server.services.numeric import numeric_message
 
 __all__ = [
@@ -88,6 +89,9 @@ def assignment_message(version: ModelVersion, *, omit_nodes: bool) -> pb.Assignm
     message.version = version.version
     message.state = version.state
     message.load_seconds = round(version.load_s, 6)
+    message.events.extend(map(event_message, version.history.events))
+    if version.failover is not None:
+        message.standby_rung = version.failover.standby_rung
     if version.loaded_at is not None:
         message.loaded_at.FromDatetime(version.loaded_at)
     return message
@@ -118,6 +122,10 @@ def assignment_summary(version: ModelVersion) -> pb.AssignmentSummary:
         chain=str(version.chain or ""),
         reason=version.reason,
     )
+    if version.changed_at is not None:
+        message.changed_at.FromDatetime(version.changed_at)
+    if (last := version.history.last) is not None:
+        message.last_event.CopyFrom(event_message(last))
     report = version.report
     if report is None:
         return message

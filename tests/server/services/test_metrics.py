@@ -16,6 +16,7 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.statistics import Stages
 from ortolan_server.errors import InferenceFailed, InternalError, ModelNotFound, Overloaded
+from ortolan_server.lifecycle.history import EventKind, Step
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.repository import parse_model_toml
@@ -197,11 +198,37 @@ def test_of_the_cache(manage: Manage, tmp_path: Path, runtime_log: RuntimeLog) -
     assert scrape("ortolan_cache_evictions_total") == 0.0
 
 
+def test_what_happened_to_a_version_is_counted(manage: Manage, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m")
+    manager = manage(tmp_path)
+    history = manager.find("m", "").history
+    for step in (Step(1, "tensorrt", 2, "cuda"), Step(1, "tensorrt", 2, "cuda"), Step(2, "cuda", 3, "cpu")):
+        history.note(EventKind.DEVICE_FAILED, "gone", Step(step.rung, step.provider))
+        history.note(EventKind.FAILED_OVER, "gone", step)
+    history.note(EventKind.RECOVERED, "", Step(3, "cpu", 1, "tensorrt"))
+    history.note(EventKind.PROBE_FAILED, "absent")
+    history.note(EventKind.PROBE_FAILED, "absent")
+    scrape, about = Scrape(manager), {"model": "m", "version": "1"}
+    assert scrape("ortolan_device_failures_total", provider="tensorrt", **about) == 2
+    assert scrape("ortolan_failovers_total", from_provider="tensorrt", to_provider="cuda", **about) == 2
+    assert scrape("ortolan_failovers_total", from_provider="cuda", to_provider="cpu", **about) == 1
+    assert scrape("ortolan_recoveries_total", from_provider="cpu", to_provider="tensorrt", **about) == 1
+    assert scrape("ortolan_recovery_probes_failed_total", **about) == 2
+    assert scrape("ortolan_reloads_refused_total", **about) == 0
+    assert scrape("ortolan_hung_runs", **about) == 0
+    changed_s = scrape("ortolan_state_changed_timestamp_seconds", **about)
+    assert abs(datetime.now(UTC).timestamp() - changed_s) < 60
+    assert [event.kind for event in history.events].count(EventKind.PROBE_FAILED) == 1
+
+
 def test_the_page_names_every_metric_and_no_other(manage: Manage, tmp_path: Path, runtime_log: RuntimeLog) -> None:
     models.save(models.add_one(), tmp_path / "m")
     rejections = Rejections()
     rejections.add(InternalError(), "m")
-    scrape = Scrape(manage(tmp_path), rejections, kept_once(tmp_path / "cache", runtime_log))
+    manager = manage(tmp_path)
+    for kind in EventKind:
+        manager.find("m", "").history.note(kind, "", Step(1, "faulty", 2, "cpu"))
+    scrape = Scrape(manager, rejections, kept_once(tmp_path / "cache", runtime_log))
     parts = re.compile("_(bucket|count|sum)$")
     ours = {parts.sub("", name) for name, _ in scrape.samples if name.startswith("ortolan_")}
     rows = [

@@ -1,0 +1,46 @@
+"""What happened to a version, for people: the newest last."""
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from ortolan.v1 import provider_reflection_pb2 as pb
+
+__all__ = ["events_lines"]
+
+_SHOWN = 8
+_GOOD, _BAD, _QUIET = "green", "bold red", "dim"
+_STYLES = {
+    pb.Event.LOADED: _GOOD,
+    pb.Event.RECOVERED: _GOOD,
+    pb.Event.DEVICE_FAILED: _BAD,
+    pb.Event.FAILED_OVER: "yellow",
+    pb.Event.PROBE_FAILED: "yellow",
+    pb.Event.RELOAD_REFUSED: "yellow",
+}
+
+
+def events_lines(assignment: pb.Assignment) -> list[RenderableType]:
+    """Nothing for a version that was only loaded."""
+    if [event.kind for event in assignment.events] == [pb.Event.LOADED]:
+        return []
+    lines: list[RenderableType] = []
+    for event in assignment.events[-_SHOWN:]:
+        kind = pb.Event.Kind.Name(event.kind)
+        lines.append(
+            Text.assemble(
+                (f"{event.at.ToDatetime():%Y-%m-%d %H:%M:%S}Z  ", _QUIET),
+                (kind, _STYLES.get(event.kind, "")),
+                _rungs(event),
+            )
+        )
+        if event.reason:
+            lines.append(Padding(Text(event.reason), (0, 0, 0, 4), expand=False))
+    return lines
+
+
+def _rungs(event: pb.Event) -> str:
+    if event.from_rung and event.to_rung:
+        return f"  rung {event.from_rung} → {event.to_rung}"
+    rung = event.from_rung or event.to_rung
+    return f"  rung {rung}" if rung else ""
