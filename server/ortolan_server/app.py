@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -74,7 +74,7 @@ class App:
         package, runtime_version = require_one_wheel()
         ours = version("ortolan")
         cache = Cache(settings.cache_dir, settings.cache_size_bytes) if settings.cache_dir else None
-        registry = Registry(
+        self._registry = registry = Registry(
             Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded, cache=cache
         )
         self.manager = ModelManager(
@@ -166,6 +166,11 @@ class App:
         """The one that new connections get, once it listens; None without TLS."""
         return self._server.certificates.certificate if self._server.certificates else None
 
+    @property
+    def lost_devices(self) -> Mapping[str, str]:
+        """Providers that only a new process gets back, by ONNX Runtime's name, and why."""
+        return self._registry.losses.reasons
+
     def load(self) -> None:
         """Loads the models that are wanted at start, then follows the folder if told to. Ends early when it stops."""
         self.manager.load_all()
@@ -175,19 +180,22 @@ class App:
             self._poller.start()
 
     def stop(self) -> bool:
-        """Drains: takes nothing new, finishes what is in flight, closes. False when a call outlived the time."""
+        """Drains: takes nothing new, finishes what is in flight, closes. False when a call outlived the time, or a run
+        hangs.
+        """
         log.info("server_draining", timeout_s=self._settings.drain_timeout_s)
         deadline_s = time.monotonic() + self._settings.drain_timeout_s
         if self._poller is not None:
             self._poller.stop(0.0)  # so that it begins nothing more
         finished = self._server.stop(self._settings.drain_timeout_s)
+        hung = any(version.lost_threads for version in self.manager.versions)
         if self._poller is not None:
             finished &= self._poller.stop(max(0.0, deadline_s - time.monotonic()))
         self.manager.stop(0.0)
         if self._http is not None:
             self._http.stop()  # last: until then it tells that the server stops
         log.info("server_stopped", finished=finished)
-        return finished
+        return finished and not hung
 
 
 def _initial(settings: Settings, repository: Repository) -> Collection[str] | None:

@@ -184,6 +184,12 @@ class Settings(BaseModel):
     exit_on_broken: bool = Field(
         default=False, title="--exit-on-broken", description="End with exit code 3 when a contract is broken."
     )
+    exit_on_device_loss: bool = Field(
+        default=False,
+        title="--exit-on-device-loss",
+        description="Drain and end with exit code 4 when a device is lost that only a new process gets back, so that "
+        "what supervises the server starts it again.",
+    )
     ready_when_empty: bool = Field(
         default=False, title="--ready-when-empty", description="Count a server without models as serving."
     )

@@ -33,6 +33,7 @@ def test_defaults() -> None:
         "allow_control": None,
         "allow_degraded": False,
         "exit_on_broken": False,
+        "exit_on_device_loss": False,
         "ready_when_empty": False,
     }
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortolan_backends.contract import Backend
-from ortolan_backends.errors import UnservableModel
+from ortolan_backends.errors import OutOfMemory, RunFailed, UnservableModel
 from ortolan_backends.options import ProviderOptions
 from ortolan_backends.runtime.binding import Misfit, run_bound
 from ortolan_backends.runtime.failures import classify_open, classify_run, plain
@@ -32,6 +32,9 @@ _NO_SESSION = "Default"
 # Spinning threads cost twenty times the CPU per request at low load; the cpu backend can switch it on.
 _DEFAULTS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 _MOST_LINES = 100
+# Gives back all but the first piece of each arena named, once the run is over: ONNX Runtime's own key.
+_SHRINK = "memory.enable_memory_arena_shrinkage"
+_ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 _session_numbers = count(1)
 # Provider libraries that fail to load write to the log of no session: one opening at a time tells them apart.
 _opening = threading.Lock()
@@ -83,6 +86,8 @@ class Session:
         self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)
         self._bfloat16_inputs = {tensor.name for tensor in self.inputs if tensor.onnx_type == _BFLOAT16}
         self._bfloat16_outputs = {tensor.name for tensor in self.outputs if tensor.onnx_type == _BFLOAT16}
+        self._arenas = _arenas(session)
+        self._shrinks = False
         types = {tensor.onnx_type for tensor in (*self.inputs, *self.outputs)}
         self._binds = types.isdisjoint((_BFLOAT16, _STRING))
         if self._bfloat16_outputs and any(tensor.onnx_type == _STRING for tensor in (*self.inputs, *self.outputs)):
@@ -119,8 +124,12 @@ class Session:
 
         BF16 tensors are uint16 arrays of the same bits; BYTES tensors are object arrays of `str`. Inputs are
         read in place where ONNX Runtime can (C-contiguous), and are not kept after the run. Raises a
-        subclass of `ortolan_backends.errors.RunFailed`.
+        subclass of `ortolan_backends.errors.RunFailed`. After one that had no memory the next run gives back what its
+        arenas hold and do not need.
         """
+        if self._shrinks:
+            self._shrinks = False
+            handle.options.add_run_config_entry(_SHRINK, self._arenas)
         try:
             if not self._bfloat16_outputs.isdisjoint(outputs):
                 return self._run_values(feeds, outputs, handle)
@@ -128,7 +137,7 @@ class Session:
                 feeds = {name: self._bfloat16_value(name, array) for name, array in feeds.items()}
             arrays: list[Array] = self._session.run(outputs, feeds, handle.options)
         except Exception as error:
-            raise classify_run(error) from error
+            raise self._failed(error) from error
         return arrays
 
     def run_into(
@@ -146,8 +155,14 @@ class Session:
             except Misfit:
                 self._binds = False  # its declared shapes cannot be trusted: a second run each time would cost more
             except Exception as error:
-                raise classify_run(error) from error
+                raise self._failed(error) from error
         return self.run(feeds, outputs, handle)
+
+    def _failed(self, error: Exception) -> RunFailed:
+        """In our terms."""
+        failure = classify_run(error)
+        self._shrinks = bool(self._arenas) and isinstance(failure, OutOfMemory)
+        return failure
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
         """`run()` for BF16 outputs, which `InferenceSession.run` cannot give."""
@@ -241,6 +256,15 @@ def _telling(lines: Sequence[LogLine]) -> str:
     errors = (line.text for line in lines if line.severity in "EF")
     warnings = (line.text for line in lines if line.severity == "W" and line.logid == _NO_SESSION)
     return next(errors, "") or next(warnings, "")
+
+
+def _arenas(session: Any) -> str:  # noqa: ANN401 - onnxruntime has no types
+    """Those of a session, as ONNX Runtime's option names them: a run that names another one fails."""
+    arenas = ["cpu:0"] if session.get_session_options().enable_cpu_mem_arena else []
+    options = session.get_provider_options()
+    devices = [options[provider].get("device_id", "0") for provider in _ON_CUDA if provider in options]
+    arenas += [f"gpu:{device}" for device in dict.fromkeys(devices)]
+    return ";".join(arenas)
 
 
 def _tensors(declared: Sequence[Any], memories: Sequence[Any], unranked: Collection[str]) -> tuple[TensorInfo, ...]:

@@ -16,6 +16,7 @@ from ortolan_client import Client, DeadlineExceeded, OrtolanClientError, Tls
 
 __all__ = [
     "BROKEN",
+    "DEVICE_LOST",
     "FAILURE",
     "USAGE",
     "answers",
@@ -30,6 +31,7 @@ __all__ = [
 FAILURE = 1
 USAGE = 2
 BROKEN = 3
+DEVICE_LOST = 4
 
 _PIPED_WIDTH = 120
 

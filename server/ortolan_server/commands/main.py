@@ -147,7 +147,7 @@ def _main(
 
     Start with `ortolan doctor`, then `ortolan serve PATH`, then `ortolan status`.
 
-    Exit codes: 0 fine, 1 failure, 2 usage, 3 a contract is broken.
+    Exit codes: 0 fine, 1 failure, 2 usage, 3 a contract is broken, 4 a device was lost that a new process gets back.
     """
 
 

@@ -14,7 +14,7 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.allocation import Allocation
 from ortolan_server.app import App
 from ortolan_server.commands._cache_dir import CacheDir, cache_folder
-from ortolan_server.commands._console import BROKEN, FAILURE, complain
+from ortolan_server.commands._console import BROKEN, DEVICE_LOST, FAILURE, complain
 from ortolan_server.commands._stop import Stop
 from ortolan_server.commands._tuning import settle, tune
 from ortolan_server.commands._what_to_try import say_what_to_try
@@ -64,6 +64,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     ] = _DEFAULTS.allow_control,
     allow_degraded: Annotated[bool, _flag("allow_degraded")] = _DEFAULTS.allow_degraded,
     exit_on_broken: Annotated[bool, _flag("exit_on_broken")] = _DEFAULTS.exit_on_broken,
+    exit_on_device_loss: Annotated[bool, _flag("exit_on_device_loss")] = _DEFAULTS.exit_on_device_loss,
     ready_when_empty: Annotated[bool, _flag("ready_when_empty")] = _DEFAULTS.ready_when_empty,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
@@ -72,7 +73,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     Each model is opened on the chain of its model.toml, from the first provider down. ONNX Runtime's own node
     assignment decides whether the contract is kept; a model whose contract is broken does not serve, and says why.
 
-    Ends with 0 after SIGTERM or SIGINT, once what was in flight is finished; a second signal ends it at once.
+    Ends with 0 after SIGTERM or SIGINT, once what was in flight is finished; a second signal ends it at once. With
+    --exit-on-device-loss it ends with 4 when only a new process can get a device back.
 
     For example:
 
@@ -106,6 +108,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "allow_control": allow_control,
         "allow_degraded": allow_degraded,
         "exit_on_broken": exit_on_broken,
+        "exit_on_device_loss": exit_on_device_loss,
         "ready_when_empty": ready_when_empty,
     }
     if log_level not in ("debug", "info", "warning", "error"):
@@ -143,13 +146,17 @@ def _run(app: App, settings: Settings) -> tuple[int, bool]:
     stop = Stop(_LOOK_S)
     _on_signals(stop)
     address = app.start()
+    if settings.exit_on_device_loss:
+        app.manager.subscribe(lambda _version: stop.ask() if app.lost_devices else None)
     broken: list[str] = []
     # Aside, since a load is deaf to signals.
     loader = threading.Thread(target=_load, args=(app, address, stop, settings, broken), name="loader", daemon=True)
     loader.start()
     stop.wait()
     finished = app.stop()
-    return BROKEN if broken else 0, finished and not loader.is_alive()
+    lost = settings.exit_on_device_loss and app.lost_devices
+    status = BROKEN if broken else DEVICE_LOST if lost else 0
+    return status, finished and not loader.is_alive()
 
 
 def _load(app: App, address: str, stop: Stop, settings: Settings, broken: list[str]) -> None:

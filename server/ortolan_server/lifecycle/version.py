@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from ortolan_backends.errors import DeviceFailure, OutOfMemory
+from ortolan_backends.errors import DeviceFailure
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
@@ -18,14 +18,14 @@ from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine, Serving
 from ortolan_server.engine.schedule import Occupancy
 from ortolan_server.engine.statistics import Snapshot, Statistics
-from ortolan_server.errors import InvalidConfig, LoadFailed, ModelNotReady, ServerStopping
+from ortolan_server.errors import InvalidConfig, ModelNotReady, ServerStopping
 from ortolan_server.lifecycle.failover import Failover
 from ortolan_server.lifecycle.history import EventKind, History, Step
-from ortolan_server.lifecycle.opening import OpenModel, open_model
+from ortolan_server.lifecycle.opener import Opener
+from ortolan_server.lifecycle.opening import OpenModel
 from ortolan_server.lifecycle.recovery import Outcome
 from ortolan_server.lifecycle.seating import serving_on
 from ortolan_server.lifecycle.states import State, advance
-from ortolan_server.lifecycle.warming import warm_up
 from ortolan_server.repository import Batching, ModelToml
 from ortolan_server.tensors import Signature
 
@@ -149,45 +149,27 @@ class ModelVersion:
         except InvalidConfig as error:
             self._advance(State.FAILED, str(error))
             return
-        opened = open_model(registry, self.path, chain, self.config, folder)
+        opener = Opener(registry, self.model, self.path, chain, self.config, folder)
+
+        def warming(opened: OpenModel) -> None:
+            self.report = opened.report
+            if self.state is State.LOADING:
+                self._advance(State.WARMING)
+
+        opened = opener.first(warming)
         self.load_s = time.monotonic() - start
         self.loaded_at = datetime.now(UTC)
-        self.report = opened.report
-        self.chain = opened.report.chain  # with the model's lock
+        self.report = report = opened.report
+        self.chain = report.chain  # with the model's lock
         if opened.signature is None:
-            self._advance(State.FAILED, opened.report.verdict.sentence)
-            return
-        self._advance(State.WARMING)
-        opened = self._warmed(opened)
-        if opened.signature is None:
-            self.report = opened.report
-            self._advance(State.FAILED, opened.report.verdict.sentence)
+            self._advance(State.FAILED, report.verdict.sentence)
             return
         self._signature = opened.signature
-
-        def open_on(rungs: Sequence[int]) -> OpenModel:
-            return self._warmed(open_model(registry, self.path, chain, self.config, folder, rungs))
-
-        self.failover = Failover(self, registry, open_on, lost_rung, standby=self.config.failover.standby)
+        self.failover = Failover(self, registry, opener.on, lost_rung, standby=self.config.failover.standby)
         with self.turn:
-            self.history.note(
-                EventKind.LOADED, step=Step(to_rung=opened.report.rung, to_provider=opened.report.provider)
-            )
+            self.history.note(EventKind.LOADED, step=Step(to_rung=report.rung, to_provider=report.provider))
             self.seat(opened)
         self.failover.prepare()
-
-    def _warmed(self, opened: OpenModel) -> OpenModel:
-        """The model after its first runs; without a session when its device fails at them."""
-        session = opened.report.session
-        if session is None or opened.signature is None:
-            return opened
-        try:
-            warm_up(session, opened.signature, opened.samples, self.model)
-        except DeviceFailure as error:
-            return opened.refused("warm", f"the device failed at the first run: {error}")
-        except (LoadFailed, OutOfMemory) as error:
-            return opened.refused("warm", str(error))
-        return opened
 
     def seat(self, opened: OpenModel, reason: str = "") -> None:
         """From now on calls run on the session of `opened`. `reason`: why it is not the one that served before.

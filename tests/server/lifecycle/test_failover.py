@@ -212,3 +212,26 @@ def test_an_unload_meanwhile_answers_what_waits(serve: Serve, faulty: Faulty) ->
     assert add_one(version, 1.0) == 2.0
     manager.unload("m")
     assert version.state is State.UNLOADED
+
+
+def test_a_device_that_fails_at_the_first_run_leaves_the_load_to_the_next_rung(serve: Serve, faulty: Faulty) -> None:
+    faulty.commands.say("ep_fail")
+    version = serve(BOTH + "\n[numeric]\ncheck = false\n").find("m", "")
+    assert (version.state, provider(version), add_one(version, 1.0)) == (State.READY, "cpu", 2.0)
+    assert version.report is not None
+    first, second = version.report.attempts
+    assert (first.stage, second.outcome) == ("warm", AttemptOutcome.OPENED)
+    assert "the device failed at the first run: " in first.reason
+
+
+def test_files_that_have_changed_since_the_load_are_not_taken_for_it(
+    serve: Serve, faulty: Faulty, tmp_path: Path
+) -> None:
+    version = serve(BOTH + LATE).find("m", "")
+    models.save(models.affine(), tmp_path / "models" / "m")
+    faulty.commands.say("lost")
+    with pytest.raises(
+        ModelNotReady, match=r"its files have changed since it was loaded \(model.onnx\): load it again"
+    ):
+        add_one(version, 1.0)
+    assert version.state is State.FAILED

@@ -1,0 +1,83 @@
+"""Opens the model of one version, warmed up: at its load, and again when a device has failed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ortolan_backends.errors import DeviceFailure, OutOfMemory
+from ortolan_server.chains.chain import Chain
+from ortolan_server.chains.contract import Verdict, VerdictState
+from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import LoadFailed
+from ortolan_server.lifecycle.failover import allowed_below
+from ortolan_server.lifecycle.opening import OpenModel, open_model
+from ortolan_server.lifecycle.warming import warm_up
+from ortolan_server.repository import ModelToml
+from ortolan_server.repository.watching import Snapshot, changed_files, look_at
+
+__all__ = ["Opener"]
+
+# What says how a model is to run is no part of the model.
+_NOT_THE_MODEL = (".toml", ".lock", ".pbtxt")
+
+
+class Opener:
+    """What it opens is that of the first load: files that have changed since are not taken for it."""
+
+    def __init__(  # noqa: PLR0913 - all that a model is opened with
+        self, registry: Registry, model: str, path: Path, chain: Chain, config: ModelToml, folder: Path
+    ) -> None:
+        """`folder` is that of the model's model.toml."""
+        self._registry = registry
+        self._model = model
+        self._path = path
+        self._chain = chain
+        self._config = config
+        self._folder = folder
+        self._files = self._look()
+
+    def first(self, opened: Callable[[OpenModel], None]) -> OpenModel:
+        """On the first rung that can serve; one whose device fails at the first runs cannot.
+
+        `opened` is told of a session that is open and not yet warm. Without a session the report says why.
+        """
+        found = self._open(())
+        while found.report.session is not None:
+            opened(found)
+            warm, failed_device = self._warmed(found)
+            below = allowed_below(found.report.chain, found.report.rung)
+            del found  # its memory may be needed on the next rung
+            if not failed_device or not below:
+                return warm
+            found = self._open(below).following(warm.report.attempts)
+        return found
+
+    def on(self, rungs: Sequence[int]) -> OpenModel:
+        """On the first of these rungs that can serve. Without a session the report says why."""
+        if changed := changed_files(self._files, self._look()):
+            reason = f"its files have changed since it was loaded ({', '.join(changed)}): load it again"
+            return OpenModel(ChainReport(self._chain, (), Verdict(VerdictState.BROKEN, (reason,))), None)
+        return self._warmed(self._open(rungs))[0]
+
+    def _open(self, rungs: Sequence[int]) -> OpenModel:
+        return open_model(self._registry, self._path, self._chain, self._config, self._folder, rungs)
+
+    def _warmed(self, opened: OpenModel) -> tuple[OpenModel, bool]:
+        """The model after its first runs; without a session, and whether the device was at fault, when they fail."""
+        session = opened.report.session
+        if session is None or opened.signature is None:
+            return opened, False
+        try:
+            warm_up(session, opened.signature, opened.samples, self._model)
+        except DeviceFailure as error:
+            return opened.refused("warm", f"the device failed at the first run: {error}"), True
+        except OutOfMemory as error:
+            return opened.refused("warm", str(error)), True
+        except LoadFailed as error:
+            return opened.refused("warm", str(error)), False
+        return opened, False
+
+    def _look(self) -> Snapshot:
+        folder = self._path.parent
+        files = look_at(folder, folder.resolve())
+        return {name: mark for name, mark in files.items() if not name.endswith(_NOT_THE_MODEL)}
