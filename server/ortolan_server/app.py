@@ -20,6 +20,7 @@ from ortolan_server.lifecycle.poller import Poller
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import Repository
+from ortolan_server.repository.uploads import Uploads
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.metrics import Metrics
@@ -85,6 +86,7 @@ class App:
             initial=_initial(settings, repository),
         )
         regions = _regions(settings)
+        self._uploads = Uploads(settings.max_load_bytes) if settings.model_control == "explicit" else None
         metadata = MetadataService(
             self.manager,
             version=ours,
@@ -102,7 +104,7 @@ class App:
             health=self._health,
             inference=inference,
             metadata=metadata,
-            repository=RepositoryService(self.manager, refusal=settings.loading_refusal),
+            repository=RepositoryService(self.manager, refusal=settings.loading_refusal, uploads=self._uploads),
             statistics=StatisticsService(self.manager),
             shared_memory=SharedMemoryService(regions),
             reflection=ReflectionService(self.manager, registry, settings, facts),
@@ -192,6 +194,8 @@ class App:
         if self._poller is not None:
             finished &= self._poller.stop(max(0.0, deadline_s - time.monotonic()))
         self.manager.stop(0.0)
+        if self._uploads is not None:
+            self._uploads.close()
         if self._http is not None:
             self._http.stop()  # last: until then it tells that the server stops
         log.info("server_stopped", finished=finished)

@@ -11,13 +11,19 @@ from ortolan_server.errors import InvalidConfig
 from ortolan_server.units import parse_duration_s, parse_size_bytes
 from ortolan_server.validation import explain
 
-__all__ = ["CONTROL_OFF", "HTTP_OFF", "SHARED_MEMORY_OFF", "Settings"]
+__all__ = ["CONTROL_OFF", "HTTP_OFF", "NOTHING_GIVEN", "SHARED_MEMORY_OFF", "Settings"]
 
 HTTP_OFF = "off"
 """A `Settings.http_address` that is none."""
 
 CONTROL_OFF = "loading, unloading and planning are switched off on this server (ortolan serve --allow-control)"
 """What a caller is told while `Settings.control_allowed` is false."""
+
+NOTHING_GIVEN = (
+    "this server loads what is in its repository, as it is there; a configuration or files that come with a load are "
+    "taken by ortolan serve --model-control explicit"
+)
+"""What a caller is told who sends them while `Settings.model_control` is not `explicit`."""
 
 _FOLLOWS_ITS_FOLDER = (
     "this server loads and unloads what changes in its repository, and nothing on demand "
@@ -160,6 +166,12 @@ class Settings(BaseModel):
         default=(),
         title="--load-model",
         description="A model that --model-control explicit loads at start; * is all there are. May be repeated.",
+    )
+    max_load_bytes: _Size = Field(
+        default=4 << 30,
+        ge=1,
+        title="--max-load-size",
+        description="Bytes of all model files that came with loads, as they can with --model-control explicit.",
     )
     cache_dir: Path | None = Field(
         default=None,

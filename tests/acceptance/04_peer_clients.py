@@ -13,7 +13,7 @@ from tests.serving import running_server
 def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         write_repository(Path(scratch))
-        with running_server(Path(scratch)) as server:
+        with running_server(Path(scratch), "--model-control", "explicit", "--load-model", "*") as server:
             outcomes = []
             for outcome in call_all(server.address):
                 outcomes.append(outcome)

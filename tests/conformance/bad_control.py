@@ -9,9 +9,12 @@ from ortolan.v1 import provider_reflection_pb2 as ours
 from tests.conformance.sending import BadRequest, Send, call, plan
 from tests.conformance.wire import REFLECTION
 
-__all__ = ["TABLE"]
+__all__ = ["MAX_LOAD_BYTES", "TABLE"]
 
 INVALID, UNIMPLEMENTED, NOT_FOUND = "INVALID_ARGUMENT", "UNIMPLEMENTED", "NOT_FOUND"
+PRECONDITION, OVER = "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"
+MODEL = "1/model.onnx"
+MAX_LOAD_BYTES = 1000
 
 
 def _load(model: str, *, repository: str = "", **parameters: str) -> Send:
@@ -20,6 +23,15 @@ def _load(model: str, *, repository: str = "", **parameters: str) -> Send:
 
 def _unload(model: str, *, repository: str = "", **parameters: str) -> Send:
     return call("RepositoryModelUnload", _with_texts(pb.RepositoryModelUnloadRequest, model, repository, parameters))
+
+
+def _files(files: dict[str, bytes], *, model: str = "sent", config: str | None = "") -> Send:
+    message = pb.RepositoryModelLoadRequest(model_name=model)
+    if config is not None:
+        message.parameters["config"].string_param = config
+    for path, content in files.items():
+        message.parameters[f"file:{path}"].bytes_param = content
+    return call("RepositoryModelLoad", message)
 
 
 def _with_texts(
@@ -62,7 +74,48 @@ REPOSITORY = (
     BadRequest("load a model's version", _load("simple/1"), NOT_FOUND, "no model 'simple/1'"),
     BadRequest("load a name with a NUL", _load("simple\0"), NOT_FOUND, r"no model 'simple\\x00'"),
     BadRequest("load a name too long for a file", _load("m" * 5000), NOT_FOUND, "^no model 'm{1000,}…$"),
-    BadRequest("load with a configuration", _load("simple", config="{}"), UNIMPLEMENTED, r"load parameters \(config\)"),
+    BadRequest("load with an unknown parameter", _load("simple", now="yes"), UNIMPLEMENTED, r"load parameters \(now\)"),
+    BadRequest("load with a configuration that is cut short", _load("simple", config='{"a": '), INVALID, "is not JSON"),
+    BadRequest("load with a configuration of nonsense", _load("simple", config="a"), INVALID, "nor TOML"),
+    BadRequest(
+        "load with an unknown key",
+        _load("simple", config="wings = 2"),
+        INVALID,
+        "config of the request: wings: unknown",
+    ),
+    BadRequest(
+        "load with an unknown option",
+        _load("simple", config='[[chain]]\nprovider = "cpu"\nwings = 2'),
+        "FAILED_PRECONDITION",
+        "config of the request: .*no option wings",
+    ),
+    BadRequest(
+        "load another platform", _load("simple", config='{"platform": "pytorch_libtorch"}'), INVALID, "platform: "
+    ),
+    BadRequest("load an unknown model by a configuration", _load("nobody", config=""), NOT_FOUND, "no model 'nobody'"),
+    BadRequest("load a file without a configuration", _files({MODEL: b"x"}, config=None), INVALID, "needs .* 'config'"),
+    BadRequest("load a file as text", _load("sent", **{"config": "", "file:" + MODEL: "x"}), INVALID, "wanted bytes_p"),
+    BadRequest(
+        "load a file above", _files({"../../model.onnx": b"x"}), INVALID, r"file '\.\./\.\./model.onnx': has '\.\.'"
+    ),
+    BadRequest("load a file far above", _files({"1/../../../x.onnx": b"x"}), INVALID, r"has '\.\.'"),
+    BadRequest("load a file of the root", _files({"/etc/cron.d/x": b"x"}), INVALID, "is an absolute path"),
+    BadRequest("load a file of a drive", _files({"C:\\model.onnx": b"x"}), INVALID, "is an absolute path"),
+    BadRequest("load a file behind a backslash", _files({"1\\model.onnx": b"x"}), INVALID, "has a backslash"),
+    BadRequest("load a file with a NUL", _files({"1/model.onnx\0": b"x"}), INVALID, "is no path"),
+    BadRequest("load a hidden file", _files({".bashrc": b"x"}), INVALID, "begins with a dot"),
+    BadRequest("load a file without a name", _files({"": b"x"}), INVALID, "file '': is no path"),
+    BadRequest("load a model.toml as a file", _files({"model.toml": b"x"}), INVALID, "is the parameter config"),
+    BadRequest("load a file in a file", _files({MODEL: b"x", MODEL + "/x": b"x"}), INVALID, "folder of another file"),
+    BadRequest(
+        "load files that are no model", _files({"1/x.onnx": b"x"}), PRECONDITION, "files of the request: has nei"
+    ),
+    BadRequest("load a file of nothing", _files({MODEL: b""}), PRECONDITION, "version 1: model.onnx is empty"),
+    BadRequest("load a file of text", _files({MODEL: b"no model"}), PRECONDITION, "not a readable ONNX model"),
+    BadRequest("load a file that is too large", _files({MODEL: bytes(MAX_LOAD_BYTES + 1)}), OVER, "--max-load-size"),
+    BadRequest("load files as the model above", _files({MODEL: b"x"}, model="../up"), INVALID, "cannot have '/'"),
+    BadRequest("load files as a hidden model", _files({MODEL: b"x"}, model=".hidden"), INVALID, "begins with no dot"),
+    BadRequest("load files as a contract", _files({MODEL: b"x"}, model="m#contract"), INVALID, "cannot have '#'"),
     BadRequest(
         "load a broken model",
         _load("broken"),

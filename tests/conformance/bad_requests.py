@@ -6,7 +6,10 @@ from tests.conformance.sending import BadRequest
 
 __all__ = ["SERVER_FLAGS", "TABLE"]
 
-SERVER_FLAGS = ("--max-message-size", str(MAX_MESSAGE_BYTES))
+SERVER_FLAGS = (
+    *("--max-message-size", str(MAX_MESSAGE_BYTES)),
+    *("--model-control", "explicit", "--load-model", "*", "--max-load-size", str(bad_control.MAX_LOAD_BYTES)),
+)
 """What the table counts on."""
 
 TABLE: tuple[BadRequest, ...] = (

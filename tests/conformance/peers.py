@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance import ortolan_calls, triton_aio_calls, triton_calls, triton_streams
+from tests.conformance import ortolan_calls, triton_aio_calls, triton_calls, triton_loads, triton_streams
 
 __all__ = ["Outcome", "call_all", "kserve_outcomes"]
 
@@ -24,8 +24,11 @@ class Outcome:
 
 
 def call_all(address: str) -> Iterator[Outcome]:
-    """Every call of every client, in order; some of them change what is loaded, and put it back."""
-    for module in (triton_calls, triton_streams, triton_aio_calls, ortolan_calls):
+    """Every call of every client, in order; some of them change what is loaded, and put it back.
+
+    The server is one of `--model-control explicit`: some send models with their loads.
+    """
+    for module in (triton_calls, triton_loads, triton_streams, triton_aio_calls, ortolan_calls):
         for call in module.CALLS:
             yield Outcome(module.CLIENT, call.__name__, _fault(call, address))
     yield from kserve_outcomes(address)

@@ -28,6 +28,7 @@ def test_defaults() -> None:
         "model_control": "none",
         "poll_interval_s": None,
         "load_models": (),
+        "max_load_bytes": 4 << 30,
         "cache_dir": None,
         "cache_size_bytes": 10 << 30,
         "allow_control": None,

@@ -75,7 +75,7 @@ def opened_here(
 
 def _subject(registry: Registry, entry: ModelEntry, chain: str) -> Subject:
     config = _on_chain(entry.config, chain) if chain else entry.config
-    where = "--chain" if chain else str(entry.config_path or entry.folder)
+    where = "--chain" if chain else entry.where
     return Subject(registry, entry, config, registry.compose(config, where))
 
 

@@ -57,6 +57,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     model_control: Annotated[str, _flag("model_control")] = _DEFAULTS.model_control,
     poll_interval: Annotated[str | None, _flag("poll_interval_s")] = None,
     load_model: Annotated[list[str] | None, _flag("load_models")] = None,
+    max_load_size: Annotated[str, _flag("max_load_bytes")] = "4GiB",
     cache_dir: CacheDir = "",
     cache_size: Annotated[str, _flag("cache_size_bytes")] = "10GiB",
     allow_control: Annotated[
@@ -103,6 +104,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "model_control": model_control,
         "poll_interval_s": poll_interval,
         "load_models": tuple(load_model or ()),
+        "max_load_bytes": max_load_size,
         "cache_dir": cache_folder(cache_dir),
         "cache_size_bytes": cache_size,
         "allow_control": allow_control,

@@ -8,16 +8,18 @@ import structlog
 
 from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import InvalidConfig, InvalidRequest, LoadFailed, ModelNotFound, ModelNotReady
-from ortolan_server.lifecycle.comparing import why_worse
+from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, ModelNotReady
 from ortolan_server.lifecycle.failover import allowed_below, why_unfit
 from ortolan_server.lifecycle.history import EventKind
+from ortolan_server.lifecycle.loading import Loader, load_failed, why_not
 from ortolan_server.lifecycle.model import Model
 from ortolan_server.lifecycle.recovery import Key, Outcome, Recovery
 from ortolan_server.lifecycle.states import State
-from ortolan_server.lifecycle.threads import threads_of_the_rest, warn_of_too_many
+from ortolan_server.lifecycle.threads import warn_of_too_many
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import ModelToml, Repository
+from ortolan_server.repository.given import Given
+from ortolan_server.repository.uploads import Upload
 from ortolan_server.repository.versions import wanted_versions
 
 __all__ = ["ModelManager", "parse_version"]
@@ -48,6 +50,7 @@ class ModelManager:
         """
         self.repository = repository
         self._registry = registry
+        self._loader = Loader(registry, allocation.cores, self._notify, self._watch)
         self._cores = allocation.cores
         self._drain_timeout_s = drain_timeout_s
         self._models = {
@@ -124,6 +127,32 @@ class ModelManager:
         with self._control:
             self._load_from_disk(name, lambda _model, _number: True, force=force)
 
+    def load_given(self, name: str, given: Given, upload: Upload | None = None, *, force: bool = False) -> None:
+        """Like `load`, by another configuration than the one on disk, or of files that are not from there at all.
+
+        All versions that are wanted are taken, or none: then nothing has changed. It holds until the next load. The
+        upload is the manager's from here on. Raises ModelNotFound, LoadFailed.
+        """
+        with self._control:
+            entry = upload.entry(name, given) if upload else self.repository.read_given(name, given)
+            if entry is None:
+                raise ModelNotFound(f"no model {name!r} in the repository")
+            serving = set(self._serving.get(name, {}).values())
+            try:
+                loaded = self._loader.load_all(entry, serving, self._configs, force=force)
+            except BaseException:
+                if upload:
+                    upload.remove()
+                raise
+            model = self._models.setdefault(name, Model(entry, expected=False))
+            model.entry = entry
+            model.uploads += [upload] if upload else []
+            for number, fresh in loaded.items():
+                self._replace(model, number, fresh)
+            self._drop(model, set(model.versions) - set(loaded))
+            self._settle(model)
+            warn_of_too_many(self._cores, self._configs)
+
     def refresh(self, name: str) -> None:
         """Like `load` without force, but leaves alone the versions whose files are those that were last tried.
 
@@ -153,6 +182,7 @@ class ModelManager:
             model.expected &= not self._on_demand  # before its versions go: who hears of it asks for `ready`
             for version in model.versions.values():
                 version.unload(self._drain_timeout_s)
+            model.remove_idle_uploads()
 
     def model(self, name: str) -> Model:
         """Raises ModelNotFound."""
@@ -211,11 +241,11 @@ class ModelManager:
         model.entry = replace(model.entry, error=entry.error) if entry.error else entry
         warn_of_too_many(self._cores, self._configs)
         failures = self._load_wanted(model, due, force=force)
-        model.expected = model.expected or model.serving is not None
+        self._settle(model)
         if known is None and not model.versions:
             del self._models[name]  # nothing came of it
         if failures:
-            raise LoadFailed(f"model {name!r}: {'; '.join(failures)}")
+            raise load_failed(name, failures)
 
     def _load_wanted(self, model: Model, due: Callable[[Model, int], bool], *, force: bool) -> list[str]:
         """Loads those versions its policy wants that are due, drops what it does not want.
@@ -238,10 +268,26 @@ class ModelManager:
             if due(model, number) and (reason := self._load_version(model, number, force=force))
         ]
         if not failures and all(model.versions[number].serves for number in wanted):
-            for number in sorted(set(model.versions) - set(wanted)):
-                model.versions[number].unload(self._drain_timeout_s)
-                del model.versions[number]  # only now: listeners hear nothing of versions that are not there
+            self._drop(model, set(model.versions) - set(wanted))
         return failures
+
+    def _replace(self, model: Model, number: int, fresh: ModelVersion) -> None:
+        """Puts a version in the place of what serves under its number."""
+        before = model.versions.get(number)
+        model.versions[number] = fresh
+        self._notify(fresh)
+        if before is not None:
+            before.unload(self._drain_timeout_s)
+
+    def _drop(self, model: Model, numbers: Iterable[int]) -> None:
+        for number in sorted(numbers):
+            model.versions[number].unload(self._drain_timeout_s)
+            del model.versions[number]  # only now: listeners hear nothing of versions that are not there
+
+    def _settle(self, model: Model) -> None:
+        """After a load, whatever came of it."""
+        model.expected = model.expected or model.serving is not None
+        model.remove_idle_uploads()
 
     def _unusable(self, model: Model, reason: str) -> str:
         log.error("model_unusable", model=model.entry.name, reason=reason)
@@ -257,31 +303,19 @@ class ModelManager:
         entry = model.entry
         model.tried[number] = model.files_of(number)
         before = model.versions.get(number)
-        # A copy: one that is loaded aside and refused must leave no trace.
-        history = before.history.copy() if before else None
-        fresh = ModelVersion(
-            entry.name, number, entry.versions[number], entry.config, self._notify, history, warnings=entry.warnings
-        )
+        fresh = self._loader.make(entry, number, before)
         if before is None or not before.serves:
             model.versions[number] = fresh  # so that LOADING shows
             if before is not None:
                 before.unload(0.0)  # one whose device failed still has its session
-        if number in entry.refused:
-            fresh.refuse(entry.refused[number])
-        else:
-            threads = threads_of_the_rest(self._cores, self._configs)
-            where = str(entry.config_path or entry.folder)
-            fresh.load(self._registry, where, entry.folder, threads, lambda: self._watch(fresh))
-        failure = fresh.reason if fresh.state is State.FAILED else ""
+        self._loader.load(fresh, entry, self._configs)
+        failure = why_not(before, fresh, force=force)
         if model.versions[number] is not fresh and before is not None:
-            failure = failure or ("" if force or not before.serves else _why_worse(before, fresh))
             if failure:
                 fresh.unload(0.0)
                 before.reload_refused(failure)
             else:
-                model.versions[number] = fresh
-                self._notify(fresh)
-                before.unload(self._drain_timeout_s)
+                self._replace(model, number, fresh)
         return f"version {number}: {failure}" if failure else ""
 
     def _watch(self, version: ModelVersion) -> None:
@@ -332,16 +366,6 @@ class ModelManager:
                 return
             versions = {version.version: version for version in list(model.versions.values()) if version.serves}
             self._serving[name] = {**versions, "": best}
-
-
-def _why_worse(running: ModelVersion, fresh: ModelVersion) -> str:
-    why = why_worse(running.report, fresh.report) if running.report and fresh.report else ""
-    if not why:
-        return ""
-    return (
-        f"its assignment is worse than that of the version that serves: {why}; to take it all the same: "
-        "RepositoryModelLoad with the parameter ortolan_force = true"
-    )
 
 
 def parse_version(version: str) -> int:

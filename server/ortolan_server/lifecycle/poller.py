@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -67,10 +68,8 @@ class Poller:
         changed = changed_files(self._acted.get(name, {}), files)
         log.info("folder_changed", model=name, files=changed[:_SHOWN_FILES], count=len(changed))
         self._acted[name] = files
-        try:
+        with suppress(OrtolanError):  # the log has it, and it is tried again when the folder changes
             self._manager.refresh(name)
-        except OrtolanError as error:
-            log.error("model_refused", model=name, reason=str(error))  # noqa: TRY400 - no fault of ours
 
     def _note_unreadable(self, reason: str) -> None:
         """Once, when it begins, and once when it ends."""

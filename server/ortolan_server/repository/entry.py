@@ -12,6 +12,7 @@ import structlog
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.assignment_lock import lock_path
 from ortolan_server.repository.config import ModelToml, load_model_toml
+from ortolan_server.repository.given import GIVEN, Given
 from ortolan_server.repository.links import link_fault
 from ortolan_server.repository.names import MODEL_FILE, name_fault, printable_name
 from ortolan_server.repository.triton import Note, Outcome, load_config, translate
@@ -37,7 +38,7 @@ class ModelEntry:
     config: ModelToml
     """The defaults when there is no file, or when it is broken."""
     config_path: Path | None
-    """The model.toml, or the config.pbtxt that stands for it."""
+    """The model.toml, or the config.pbtxt that stands for it; None also when the configuration was given."""
     versions: Mapping[int, Path]
     """Version → model file, in ascending order. A version folder without a model file is among them, with the
     path at which the file is missing: a newest version that is incomplete must fail, not quietly give way to an
@@ -50,6 +51,13 @@ class ModelEntry:
     """Its files as they were just before anything of it was read."""
     notes: tuple[Note, ...] = ()
     """What became of the settings of a config.pbtxt."""
+    is_given: bool = False
+    """Did the configuration come with a load, and not from the disk?"""
+
+    @property
+    def where(self) -> str:
+        """What messages call the place of its configuration."""
+        return GIVEN if self.is_given else str(self.config_path or self.folder)
 
     @property
     def not_honoured(self) -> tuple[Note, ...]:
@@ -61,11 +69,11 @@ class ModelEntry:
         return tuple(f"not honoured of {TRITON_FILE}: {note}" for note in self.not_honoured)
 
 
-def read_model_folder(folder: Path, name: str, root: Path | None = None) -> ModelEntry:
+def read_model_folder(folder: Path, name: str, root: Path | None = None, given: Given | None = None) -> ModelEntry:
     """Reads the folder's `model.toml`, or else its `config.pbtxt`, and finds the model files of its versions.
 
-    `root` is the resolved path that is served, by default the folder itself: links are followed inside it. Never
-    raises for what it finds: that is the entry's `error`.
+    With `given` neither is read. `root` is the resolved path that is served, by default the folder itself: links are
+    followed inside it. Never raises for what it finds: that is the entry's `error`.
     """
     root = root or folder.resolve()
     files = look_at(folder, root)
@@ -76,7 +84,10 @@ def read_model_folder(folder: Path, name: str, root: Path | None = None) -> Mode
     if fault := link_fault(folder, root):
         return ModelEntry(printable_name(name), folder, config, None, versions, error=fault)
     try:
-        config, config_path, notes = _read_config(folder, name, root)
+        if given is None:
+            config, config_path, notes = _read_config(folder, name, root)
+        else:
+            config, notes = given.config, given.notes
     except InvalidConfig as error:
         errors.append(str(error))
         config_path = _config_path(folder)
@@ -100,20 +111,23 @@ def read_model_folder(folder: Path, name: str, root: Path | None = None) -> Mode
         },
         files=files,
         notes=notes,
+        is_given=given is not None,
     )
 
 
-def read_model_file(path: Path) -> ModelEntry:
+def read_model_file(path: Path, given: Given | None = None) -> ModelEntry:
     """One `.onnx` file as version 1 of a model that is called as the file without its suffix."""
     fault = name_fault(path.stem)
     return ModelEntry(
         name=printable_name(path.stem),
         folder=path.parent,
-        config=ModelToml(),
+        config=given.config if given else ModelToml(),
         config_path=None,
         versions=MappingProxyType({1: path}),
         error=f"{path.parent / printable_name(path.name)}: {fault}" if fault else None,
         files=look_at(path, path.parent),
+        notes=given.notes if given else (),
+        is_given=given is not None,
     )
 
 

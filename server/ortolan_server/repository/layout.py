@@ -30,6 +30,7 @@ from ortolan_server.repository.entry import (
     read_model_folder,
     version_folders,
 )
+from ortolan_server.repository.given import Given
 from ortolan_server.repository.names import printable_name
 from ortolan_server.repository.watching import Snapshot, look_at
 
@@ -128,11 +129,22 @@ class Repository:
         """The model's, where the path is one model."""
         return printable_name(self._path.stem if self._layout is _Layout.MODEL_FILE else self._path.name)
 
-    def _read_one(self, name: str) -> ModelEntry | None:
+    def read_given(self, name: str, given: Given) -> ModelEntry | None:
+        """Looks at one model as `rescan_model` does, with another configuration than the one on disk. Keeps nothing."""
+        try:
+            return self._read_one(name, given)
+        except OSError as error:
+            raise InvalidConfig(f"{self._path}: cannot be read: {error.strerror}") from error
+
+    def _read_one(self, name: str, given: Given | None = None) -> ModelEntry | None:
         if self._layout is _Layout.REPOSITORY:
             folder = _model_folders(self._path).get(name)
-            return read_model_folder(folder, folder.name, self._path.resolve()) if folder else None
-        return _read_all(self._path, self._layout).get(name) if self._path.exists() else None
+            return read_model_folder(folder, folder.name, self._path.resolve(), given) if folder else None
+        if name != self._only_name or not self._path.exists():
+            return None
+        if self._layout is _Layout.MODEL_FOLDER:
+            return read_model_folder(self._path, self._path.name, given=given)
+        return read_model_file(self._path, given)
 
 
 def _recognise(path: Path) -> _Layout:

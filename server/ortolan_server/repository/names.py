@@ -2,10 +2,11 @@
 
 import unicodedata
 
-__all__ = ["MODEL_FILE", "file_fault", "name_fault", "printable_name"]
+__all__ = ["MODEL_FILE", "file_fault", "name_fault", "printable_name", "upload_name_fault"]
 
 MODEL_FILE = "model.onnx"
 
+_FOLDER_NAME_BYTES = 255
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -21,6 +22,15 @@ def name_fault(name: str) -> str | None:
         return f"a model's name cannot have '{refused[0]}'"
     if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in name):
         return "a model's name cannot have control characters or bytes that are not UTF-8"
+    return None
+
+
+def upload_name_fault(name: str) -> str | None:
+    """Why a model that has no folder in the repository cannot be called so; None when it can."""
+    if fault := name_fault(name):
+        return fault
+    if name.startswith(".") or len(name.encode()) > _FOLDER_NAME_BYTES:
+        return f"a model's name begins with no dot and has at most {_FOLDER_NAME_BYTES} bytes, as a folder's has"
     return None
 
 

@@ -1,5 +1,6 @@
 """`ortolan serve --model-control`: what is loaded when, by real servers."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 
 from ortolan_client import Client, HealthStatus, NotAllowed
 from tests import models
+from tests.conformance import triton_loads
 from tests.serving import running_server
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
@@ -88,6 +91,36 @@ def test_explicit_loads_some_at_the_start(repository: Path, names: list[str], se
 def test_an_empty_explicit_server_can_be_ready(repository: Path) -> None:
     with running_server(repository, *EXPLICIT, "--ready-when-empty") as server, Client(server.address) as client:
         assert client.health() is HealthStatus.SERVING
+
+
+@pytest.mark.parametrize("call", triton_loads.CALLS, ids=lambda call: call.__name__)
+def test_tritons_client_sends_models_with_its_loads(call: Callable[[str], None], repository: Path) -> None:
+    (repository / "a").rename(repository / "add_one")
+    with running_server(repository, *EXPLICIT) as server:
+        call(server.address)
+
+
+def test_what_was_sent_goes_with_the_server(repository: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    content = models.add_one().SerializeToString()
+    with running_server(repository, *EXPLICIT, env=environment) as server:
+        with triton.InferenceServerClient(server.address) as client:
+            client.load_model("sent", config="", files={"file:1/model.onnx": content})
+        assert list(tmp_path.glob("ortolan-uploads-*/*/1/model.onnx"))
+        assert server.stop() == 0
+    assert not list(tmp_path.glob("ortolan-uploads-*"))
+
+
+def test_what_a_killed_server_left_behind_is_not_loaded(repository: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    content = models.add_one().SerializeToString()
+    with running_server(repository, *EXPLICIT, env=environment) as server:
+        with triton.InferenceServerClient(server.address) as client:
+            client.load_model("sent", config="", files={"file:1/model.onnx": content})
+        server.process.kill()
+        server.process.wait()
+    with running_server(repository, *EXPLICIT, env=environment) as server, Client(server.address) as client:
+        assert [row.name for row in client.index()] == ["a", "b"]
 
 
 def test_a_model_that_is_not_there_is_named(script: Script, repository: Path) -> None:

@@ -89,17 +89,13 @@ def test_one_that_serves_no_more_is_no_measure(manager: ModelManager, faulty: Fa
     assert version.report.provider == "cpu"
 
 
-def test_a_better_one_is_taken(manage: Manage, faulty: Faulty, tmp_path: Path) -> None:
+def test_a_better_one_is_taken(manage: Manage, faulty: Faulty, tmp_path: Path, registry: Registry) -> None:
     faulty.commands.say("absent")
     models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + LENIENT)
     manager = manage(tmp_path / "models")
     faulty.commands.say("ok")
-    registry_looks_again(manager)
+    registry.probe("faulty", refresh=True)
     manager.load("m")
     version = manager.find("m", "")
     assert version.report is not None
     assert version.report.provider == "faulty"
-
-
-def registry_looks_again(manager: ModelManager) -> None:
-    manager._registry.probe("faulty", refresh=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from ortolan.inference import inference_pb2 as pb
-from ortolan_server.errors import InvalidRequest, LoadFailed, ModelNotFound, NotAllowed, NotSupported
+from ortolan_server.errors import InvalidRequest, LoadFailed, ModelNotFound, NotAllowed, NotSupported, Overloaded
 from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.repository.uploads import Uploads
 from ortolan_server.services.repository import RepositoryService
 from ortolan_server.settings import CONTROL_OFF
 from tests import models
@@ -96,10 +97,41 @@ def test_models_that_nobody_asked_for_are_listed(manage: Manage, tmp_path: Path)
     assert rows(service) == [("asked", "1", "UNLOADED"), ("idle", "1", "READY"), ("late", "", "UNLOADED")]
 
 
+def load_with(service: RepositoryService, model: str, config: str, **files: bytes) -> None:
+    request = pb.RepositoryModelLoadRequest(model_name=model)
+    request.parameters["config"].string_param = config
+    for version, content in files.items():
+        request.parameters[f"file:{version[1:]}/model.onnx"].bytes_param = content
+    service.load(request)
+
+
+def test_what_comes_with_a_load(manage: Manage, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m")
+    manager, uploads = manage(tmp_path, initial=[]), Uploads(1000)
+    service = RepositoryService(manager, uploads=uploads)
+    load_with(service, "m", '{"version_policy": {"all": {}}, "instance_group": [{"kind": "KIND_CPU"}]}')
+    assert manager.find("m", "").config.versions.all
+    load_with(service, "n", "", v1=models.add_one().SerializeToString())
+    assert rows(service, ready=True) == [("m", "1", "READY"), ("n", "1", "READY")]
+    with pytest.raises(InvalidRequest, match="model_name '../n': a model's name cannot have '/'"):
+        load_with(service, "../n", "")
+    with pytest.raises(InvalidRequest, match="config of the request: is neither"):
+        load_with(service, "n", "nonsense")
+    with pytest.raises(Overloaded, match="--max-load-size"):
+        load_with(service, "n", "", v1=bytes(1000))
+    assert rows(service, ready=True) == [("m", "1", "READY"), ("n", "1", "READY")]
+    uploads.close()
+
+
+def test_nothing_comes_with_a_load_unless_the_server_is_told_so(service: RepositoryService) -> None:
+    with pytest.raises(NotAllowed, match="taken by ortolan serve --model-control explicit"):
+        load_with(service, "good", "{}")
+
+
 def test_what_is_not_supported_is_named(service: RepositoryService) -> None:
     load = pb.RepositoryModelLoadRequest(model_name="good")
-    load.parameters["config"].string_param = "{}"
-    with pytest.raises(NotSupported, match=r"load parameters \(config\) are not supported; known: ortolan_force"):
+    load.parameters["colour"].string_param = "blue"
+    with pytest.raises(NotSupported, match=r"load parameters \(colour\) .*; known: config, file:<path>, ortolan_force"):
         service.load(load)
     unload = pb.RepositoryModelUnloadRequest(model_name="good")
     unload.parameters["force"].bool_param = True
