@@ -3,16 +3,14 @@
 import signal
 import sys
 import tempfile
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ortolan_client import Client, OrtolanClientError
+from ortolan_client import Client
 from tests import models
+from tests.load import Load
 from tests.serving import RunningServer, running_server
 
 THREADS = 16
@@ -24,38 +22,12 @@ X = np.ones((1, 2), np.float32)
 LARGE = np.ones((65_536, 2), np.float32)
 
 
-@dataclass
-class Load:
-    """What came of calls from many threads."""
-
-    client: Client
-    answered: int = 0
-    failures: list[str] = field(default_factory=list)
-    longest_s: float = 0.0
-    over: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def call(self, number: int) -> None:
-        x = X if number % 4 else LARGE
-        while not self.over.is_set():
-            began_s = time.monotonic()
-            try:
-                right = bool((self.client.infer("add_one", {"x": x})["y"] == x + 1).all())
-                failure = "" if right else "a wrong answer"
-            except OrtolanClientError as error:
-                failure = str(error)
-            with self.lock:
-                self.longest_s = max(self.longest_s, time.monotonic() - began_s)
-                self.answered += not failure
-                self.failures += [failure] if failure else []
-
-
 def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         models.save(models.add_one(), Path(folder) / "add_one")
         for event in AFTER_S:
-            failed += len(suffer(Path(folder), event).failures)
+            failed += suffer(Path(folder), event).failed
     print(f"{failed} calls failed at SIGKILL, SIGTERM and SIGSTOP of one server of two")
     return 1 if failed else 0
 
@@ -66,20 +38,19 @@ def suffer(repository: Path, event: signal.Signals) -> Load:
         running_server(repository) as goes,
         Client([stays.address, goes.address], timeout_s=60) as client,
     ):
-        load = Load(client)
-        with ThreadPoolExecutor(THREADS) as pool:
-            running = [pool.submit(load.call, number) for number in range(THREADS)]
-            try:
-                happen(load, goes, event)
-            finally:
-                load.over.set()
-        for each in running:
-            each.result()
+
+        def call(number: int) -> str:
+            x = X if number % 4 else LARGE
+            return "" if (client.infer("add_one", {"x": x})["y"] == x + 1).all() else "a wrong answer"
+
+        load = Load(call, THREADS)
+        with load.going_on():
+            happen(load, goes, event)
         if event == signal.SIGSTOP:
             goes.process.send_signal(signal.SIGCONT)
-    print(f"{event.name}: {load.answered} answers, {len(load.failures)} failures, longest call {load.longest_s:.1f} s")
-    for failure in sorted(set(load.failures)):
-        print(f"  {failure}")
+    print(f"{event.name}: {load.answered} answers, {load.failed} failures, longest call {load.longest_s:.1f} s")
+    for failure, count in load.failures.items():
+        print(f"  {count} × {failure}")
     sys.stdout.flush()
     return load
 

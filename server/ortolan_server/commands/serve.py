@@ -149,7 +149,7 @@ def _run(app: App, settings: Settings) -> tuple[int, bool]:
     _on_signals(stop)
     address = app.start()
     if settings.exit_on_device_loss:
-        app.manager.subscribe(lambda _version: stop.ask() if app.lost_devices else None)
+        app.manager.subscribe(lambda _version: _end_when_lost(app, stop))
     broken: list[str] = []
     # Aside, since a load is deaf to signals.
     loader = threading.Thread(target=_load, args=(app, address, stop, settings, broken), name="loader", daemon=True)
@@ -174,6 +174,14 @@ def _load(app: App, address: str, stop: Stop, settings: Settings, broken: list[s
         stop.ask()
     elif not stop.asked:
         say_what_to_try(address, app, settings)
+
+
+def _end_when_lost(app: App, stop: Stop) -> None:
+    """Heard at each change of a version, such as the one that its device's loss makes."""
+    if app.lost_devices and not stop.asked:
+        lost = dict(app.lost_devices)
+        structlog.get_logger().error("device_lost", providers=lost, text="only a new process gets it back: ending")
+        stop.ask()
 
 
 def _on_signals(stop: Stop) -> None:

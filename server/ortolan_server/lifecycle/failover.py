@@ -193,13 +193,13 @@ class Failover:
 
 def allowed_below(chain: Chain, rung: int) -> list[int]:
     """Rungs below one at which the contract lets a version serve, as far as their providers tell."""
-    contract = chain.contract
+    contract, lowest = chain.contract, len(chain.rungs)
     if chain.locked is not None and contract.on_drift == "refuse":
-        return []  # all of its nodes would move down
+        lowest = chain.locked.rung  # below it all of its nodes would move down
     return [
         number
         for number, other in enumerate(chain.rungs, 1)
-        if number > rung and (contract.otherwise == "degrade" or other.name in contract.providers)
+        if rung < number <= lowest and (contract.otherwise == "degrade" or other.name in contract.providers)
     ]
 
 
