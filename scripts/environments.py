@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE_INSTALL = {"grpcio", "numpy", "ortolan", "protobuf"} | {"typing_extensions"} | {"pip", "setuptools"}
 WHEELS = {
     "openvino": ("--editable", f"{ROOT}[openvino]"),
+    "openvino-plugin": ("--editable", f"{ROOT}[cpu]", "onnxruntime-ep-openvino>=1.8"),
     "gpu": ("--editable", f"{ROOT}[gpu]"),
     "webgpu": ("--editable", f"{ROOT}[server]", "onnxruntime-webgpu>=1.27"),
     # Plugins beside the newest plain wheel, and one with the wheel that it accepts.

@@ -2,8 +2,9 @@
 
 WHEEL is `openvino` (a truly mixed assignment, on any x86-64 CPU) or `gpu` (on a machine without a GPU: the silent
 fallback itself, and every rung of the CUDA and TensorRT ladders, with drivers made for it). With `webgpu` (built in)
-and the plugins `ggml` (whole models, or parts of them) and `plugins` (QNN with Qualcomm's own emulator, and WebGPU)
-only the tests that need them run, and the contract of every backend. WebGPU runs on SwiftShader.
+and the plugins `ggml` (whole models, or parts of them), `openvino-plugin` (on Intel's processors: what it compiles is
+kept) and `plugins` (QNN with Qualcomm's own emulator, and WebGPU) only the tests that need them run, and the contract of
+every backend. WebGPU runs on SwiftShader.
 """
 
 import os
@@ -13,7 +14,7 @@ from environments import ROOT, run, wheel_environment
 from swiftshader import NoSwiftShaderError, swiftshader_environment
 
 # Which backends' contract is held against them.
-CONTRACTS = {"ggml": "ggml", "plugins": "qnn or webgpu", "webgpu": "webgpu"}
+CONTRACTS = {"ggml": "ggml", "openvino-plugin": "openvino", "plugins": "qnn or webgpu", "webgpu": "webgpu"}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from ortolan_backends.options import Size
 
 __all__ = ["parse_duration_s", "parse_size_bytes"]
 
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # The digits are bounded: Python refuses to convert thousands of them, with an error of its own.
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _DURATION = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?P<unit>[a-z]*)")
@@ -31,7 +31,7 @@ def parse_size_bytes(value: object) -> int:
 
 
 def parse_duration_s(value: object) -> float:
-    """A duration in seconds, from a number of seconds or from text: `30s`, `500ms`, `2m`, `1h`, `60`.
+    """A duration in seconds, from a number of seconds or from text: `30s`, `500ms`, `2m`, `1h`, `30d`, `60`.
 
     Raises ValueError that says what is allowed.
     """
@@ -39,4 +39,4 @@ def parse_duration_s(value: object) -> float:
         return float(match["number"]) * _SECONDS[match["unit"]]
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
-    raise ValueError(f"must be a duration: a number of seconds, or a number with ms, s, m or h, not {value!r}")
+    raise ValueError(f"must be a duration: a number of seconds, or a number with ms, s, m, h or d, not {value!r}")

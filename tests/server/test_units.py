@@ -54,7 +54,17 @@ def test_what_is_no_size(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(0, 0.0), (1.5, 1.5), ("60", 60.0), ("0.5", 0.5), ("30s", 30.0), ("500ms", 0.5), ("2m", 120.0), ("1.5 h", 5400.0)],
+    [
+        (0, 0.0),
+        (1.5, 1.5),
+        ("60", 60.0),
+        ("0.5", 0.5),
+        ("30s", 30.0),
+        ("500ms", 0.5),
+        ("2m", 120.0),
+        ("1.5 h", 5400.0),
+        ("2d", 172800.0),
+    ],
 )
 def test_durations(value: object, seconds: float) -> None:
     assert parse_duration_s(value) == pytest.approx(seconds)
@@ -64,7 +74,7 @@ def test_durations(value: object, seconds: float) -> None:
     "value", ["", "s", "-1s", "1S", "1min", "1s ", "inf", "1e9", -1, float("nan"), float("inf"), True, None, "9" * 5000]
 )
 def test_what_is_no_duration(value: object) -> None:
-    with pytest.raises(ValueError, match="must be a duration: .* ms, s, m or h, not "):
+    with pytest.raises(ValueError, match="must be a duration: .* ms, s, m, h or d, not "):
         parse_duration_s(value)
 
 

@@ -21,7 +21,7 @@ from ortolan_backends.options import encode
 from ortolan_backends.runtime.log import LogLine
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung, Session
-from ortolan_server.cache.entry import Entry, Stamps, stamps
+from ortolan_server.cache.entry import Entry, Stamps, size_of, stamps
 from ortolan_server.cache.folder import CacheFolder, too_many
 from ortolan_server.cache.key import Digests, KeyParts, changes
 from ortolan_server.cache.locks import KeyLock
@@ -209,8 +209,8 @@ class Cache:
         return self._use(wanted, result, seconds, reason)
 
     def _use(self, wanted: _Wanted, result: CacheResult, seconds: float, reason: str = "") -> CacheUse:
-        size_bytes = sum(size for _, size, _ in stamps(wanted.entry.files).values())
-        return CacheUse(result, wanted.entry.key, str(wanted.entry.files), size_bytes, seconds, reason)
+        files = wanted.entry.files
+        return CacheUse(result, wanted.entry.key, str(files), size_of(files), seconds, reason)
 
     def _older(self, wanted: _Wanted) -> tuple[str, ...]:
         """What has changed since the nearest entry of the same model and provider; empty: there is none."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from ortolan_server.cache.key import KeyParts
 
-__all__ = ["Entry", "Record", "Stamps", "stamps"]
+__all__ = ["Entry", "Record", "Stamps", "size_of", "stamps"]
 
 _RECORD = "entry.json"
 _FILES = "files"
@@ -86,7 +86,7 @@ class Entry:
 
     @property
     def size_bytes(self) -> int:
-        return sum(size for _, size, _ in stamps(self.folder).values())
+        return size_of(self.folder)
 
     @property
     def last_used_s(self) -> float:
@@ -107,6 +107,11 @@ def stamps(folder: Path) -> Stamps:
                 status = path.lstat()
                 found[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return found
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of every file below it; 0 where it is not there."""
+    return sum(size for _, size, _ in stamps(folder).values())
 
 
 def _digests(folder: Path, names: Mapping[str, Any]) -> dict[str, str]:

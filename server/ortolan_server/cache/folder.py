@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ortolan_server.cache.entry import Entry
+from ortolan_server.cache.key import is_key
 from ortolan_server.cache.locks import KeyLock
 from ortolan_server.errors import InvalidConfig
 
@@ -65,14 +66,14 @@ class CacheFolder:
         return Entry(self.path / provider, key)
 
     def entries(self, provider: str = "") -> list[Entry]:
-        """Of one provider or of all, unfinished builds too. Raises OSError."""
+        """Of one provider or of all, unfinished builds too, and nothing that is not ours. Raises OSError."""
         folders = [self.path / provider] if provider else sorted(self.path.iterdir()) if self.path.exists() else []
         return [
             Entry(folder, path.name)
             for folder in folders
             if folder.is_dir()
             for path in sorted(folder.iterdir())
-            if path.is_dir()
+            if is_key(path.name) and path.is_dir()
         ]
 
     def kept(self) -> list[Kept]:
@@ -88,9 +89,19 @@ class CacheFolder:
         ended = sum(self._evict(entry) for entry in self.entries() if entry.record() is None)
         for path in self.path.glob(f"*/*{_LOCK}"):
             entry = Entry(path.parent, path.name.removesuffix(_LOCK))
-            if not entry.folder.exists():
+            if is_key(entry.key) and not entry.folder.exists():
                 self._evict(entry)
         return ended
+
+    def is_in_use(self, entry: Entry) -> bool:
+        """Whether a session uses it, or somebody builds it. Raises OSError."""
+        if not entry.lock_path.exists():
+            return False
+        lock = KeyLock(entry.lock_path)
+        try:
+            return not lock.own_if_free()
+        finally:
+            lock.close()
 
     def _evict(self, entry: Entry) -> bool:
         lock = KeyLock(entry.lock_path)

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Digests", "KeyParts", "changes"]
+__all__ = ["Digests", "KeyParts", "changes", "is_key"]
 
 _FORMAT = 1  # of the folder; a higher one leaves what is there to be evicted
 _KEY_DIGITS = 32
+_KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class KeyParts:
     def key(self) -> str:
         text = json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def is_key(name: str) -> bool:
+    """Whether a folder of that name can be an entry: the cache may be given a folder with other things in it."""
+    return _KEY.fullmatch(name) is not None
 
 
 def changes(before: KeyParts, now: KeyParts) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ _COMMANDS = (
     _Command("serve", "Serve a model repository over gRPC.", _HERE),
     _Command("plan", "Open a model on its chain without serving it: where would it run?", _HERE),
     _Command("lock", "Write down where a model's nodes run, so that a change is noticed.", _HERE),
+    _Command("warm", "Build what providers compile ahead of time, into the cache.", _HERE),
+    _Command("cache", "What is kept of what providers compiled.", _HERE, parts=("list", "prune")),
     _Command("bench", "Measure a model on several chains: which one is worth serving on?", _HERE),
     _Command("doctor", "Which providers work here, and how to mend those that do not.", _HERE),
     _Command("import", "Repositories of other servers, as ours.", _HERE, parts=("triton",), file="import_triton"),

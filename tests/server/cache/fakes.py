@@ -10,6 +10,7 @@ from typing import Any
 from ortolan_backends.caching import placed_by_its_options, with_options
 from ortolan_backends.catalog import ENTRY_POINT_GROUP, Catalog
 from ortolan_backends.contract import Check, Device, NotCached, Outcome, Probe
+from ortolan_backends.cpu import CpuBackend
 from ortolan_backends.options import ProviderOptions, encode, option
 
 __all__ = ["CPU", "DEVICE", "Keeping", "KeepingOptions", "catalog", "probe"]
@@ -95,10 +96,29 @@ def _wait_for_the_test(session_options: Any, artefact: Path) -> None:
     once(session_options, artefact)
 
 
+@dataclass
+class Absent(Keeping):
+    """One whose probe fails."""
+
+    def probe(self) -> Probe:
+        return Probe((Check("device", Outcome.FAILED, "no such device", "buy one"),))
+
+
+class QuickCpu(CpuBackend):
+    """Our own, without the process that its probe starts."""
+
+    def probe(self) -> Probe:
+        return probe()
+
+
 keeping = Keeping("keeping")
+absent = Absent("absent")
+refusing = Keeping("refusing", doing=refuse)
+unreadable = Keeping("unreadable", unreadable="its reader is missing")
+cpu = QuickCpu()
 gated = Keeping("gated", doing=_wait_for_the_test)
 
 
 def catalog() -> Catalog:
-    published = [name for name, value in globals().items() if isinstance(value, Keeping)]
+    published = [name for name, value in globals().items() if isinstance(value, Keeping | QuickCpu)]
     return Catalog({name: EntryPoint(name, f"{__name__}:{name}", ENTRY_POINT_GROUP) for name in published})

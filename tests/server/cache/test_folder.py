@@ -16,8 +16,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS = KeyParts("keeping", "m", {}, (), {})
 
 
-def filled(folder: CacheFolder, key: str, *, size: int = 100, used_s: int = 0, whole: bool = True) -> Entry:
-    entry = folder.entry("keeping", key)
+def key_of(name: str) -> str:
+    """A key that begins with a name."""
+    return name.encode().hex().ljust(32, "0")
+
+
+def filled(folder: CacheFolder, name: str, *, size: int = 100, used_s: int = 0, whole: bool = True) -> Entry:
+    entry = folder.entry("keeping", key_of(name))
     entry.prepare()
     (entry.files / "artefact").write_bytes(bytes(size))
     if whole:
@@ -29,8 +34,12 @@ def filled(folder: CacheFolder, key: str, *, size: int = 100, used_s: int = 0, w
     return entry
 
 
-def keys(folder: CacheFolder) -> list[str]:
-    return [entry.key for entry in folder.entries()]
+def names(folder: CacheFolder) -> list[str]:
+    return [name_of(entry) for entry in folder.entries()]
+
+
+def name_of(entry: Entry) -> str:
+    return bytes.fromhex(entry.key).rstrip(b"\0").decode()
 
 
 def test_a_new_folder_is_nobody_elses(tmp_path: Path) -> None:
@@ -79,10 +88,10 @@ def test_what_is_in_use_is_not_evicted(tmp_path: Path) -> None:
     filled(folder, "free")
     lock = KeyLock(used.lock_path)
     lock.share()
-    assert [kept.entry.key for kept in folder.evict(folder.kept())] == ["free"]
-    assert keys(folder) == ["used"]
+    assert [name_of(kept.entry) for kept in folder.evict(folder.kept())] == ["free"]
+    assert names(folder) == ["used"]
     lock.close()
-    assert [kept.entry.key for kept in folder.evict(folder.kept())] == ["used"]
+    assert [name_of(kept.entry) for kept in folder.evict(folder.kept())] == ["used"]
     assert not list((tmp_path / "keeping").iterdir()), "its lock is gone too"
 
 
@@ -93,7 +102,7 @@ def test_a_build_that_never_ended_is_swept_and_one_that_goes_on_is_not(tmp_path:
     lock = KeyLock(filled(folder, "building", whole=False).lock_path)
     lock.own()
     assert folder.sweep() == 1
-    assert keys(folder) == ["building", "whole"]
+    assert names(folder) == ["building", "whole"]
     lock.close()
 
 
@@ -113,3 +122,27 @@ def test_a_record_that_is_not_whole_is_none(tmp_path: Path, text: str) -> None:
     entry = filled(CacheFolder(tmp_path), "k")
     (entry.folder / "entry.json").write_text(text, encoding="latin-1")
     assert entry.record() is None
+
+
+def test_what_is_not_ours_is_no_entry_and_stays(tmp_path: Path) -> None:
+    folder = CacheFolder(tmp_path)
+    filled(folder, "ours")
+    (tmp_path / "Documents" / "letters").mkdir(parents=True)
+    (tmp_path / "Documents" / "diary.lock").touch()
+    assert names(folder) == ["ours"]
+    folder.sweep()
+    folder.evict(folder.kept())
+    assert sorted(path.name for path in (tmp_path / "Documents").iterdir()) == ["diary.lock", "letters"]
+
+
+def test_what_somebody_uses_is_known(tmp_path: Path) -> None:
+    folder = CacheFolder(tmp_path)
+    entry = filled(folder, "k")
+    assert not folder.is_in_use(entry)
+    lock = KeyLock(entry.lock_path)
+    lock.share()
+    assert folder.is_in_use(entry)
+    lock.close()
+    entry.lock_path.unlink()
+    assert not folder.is_in_use(entry)
+    assert not entry.lock_path.exists(), "looking makes nothing"
