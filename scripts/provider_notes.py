@@ -37,18 +37,20 @@ NOTES = {
         "device, too old, good; there ONNX Runtime's own session ends at its first CUDA call. Untested on hardware.",
     ),
     "openvino": Note(
-        "`pip install 'ortolan[openvino]'`.",
+        "`pip install 'ortolan[openvino]'`, or on Intel's processors the plugin, `pip install 'ortolan[cpu]' "
+        "onnxruntime-ep-openvino`: beside the newest ONNX Runtime, with one device, and able to load [what it "
+        "kept](cache.md).",
         "A device that is not here is refused by name, with those that are. An unsupported model gets no node, and is "
-        "refused at `read`.",
+        "refused at `read`. An option that the plugin would ignore is refused at `attach`.",
         "A few large fragments on `openvino`, the rest on `cpu`.",
-        "Run on x86-64 CPUs of Intel and AMD; GPU and NPU untested on hardware.",
+        "Run on x86-64 CPUs of Intel and AMD, the plugin on Intel's; GPU and NPU untested on hardware.",
     ),
     "tensorrt": Note(
         "`pip install 'ortolan[gpu]' 'tensorrt-cu13==10.*'`. ONNX Runtime is built for TensorRT 10; a bare "
         "`pip install tensorrt` brings 11, which it cannot open.",
         "`libnvinfer.so.10` missing, with a word when only 11 is there; then all of CUDA's ladder, cuDNN included. The "
-        "first load builds engines for minutes: set `engine_cache` and `engine_cache_path`. Without a profile each new "
-        "shape builds again. Not in one chain with `tensorrt_rtx`.",
+        "first load builds engines for minutes, which the [cache](cache.md) keeps. Without a profile each new shape "
+        "builds again. Not in one chain with `tensorrt_rtx`.",
         "One fragment, or a few, with nearly all nodes; `cuda` as the next rung takes what is left.",
         "Untested on hardware. In CI its ladder runs with onnxruntime-gpu down to the missing `libnvinfer.so.10`, and "
         "with TensorRT 11 alone.",
@@ -95,7 +97,7 @@ NOTES = {
     "migraphx": Note(
         "`pip install 'ortolan[server]' onnxruntime-migraphx`, and ROCm 7 with MIGraphX on the machine.",
         "`libmigraphx_c` or `libamdhip64` missing, no `/dev/kfd` in the container. The first load compiles for "
-        "minutes: set `cache_dir`.",
+        "minutes, and the [cache](cache.md) spares the next.",
         "One fragment, or a few, with nearly all nodes.",
         "Untested on hardware.",
     ),

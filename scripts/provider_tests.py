@@ -2,9 +2,9 @@
 
 WHEEL is `openvino` (a truly mixed assignment, on any x86-64 CPU) or `gpu` (on a machine without a GPU: the silent
 fallback itself, and every rung of the CUDA and TensorRT ladders, with drivers made for it). With `webgpu` (built in)
-and the plugins `ggml` (whole models, or parts of them), `openvino-plugin` (on Intel's processors: what it compiles is
-kept) and `plugins` (QNN with Qualcomm's own emulator, and WebGPU) only the tests that need them run, and the contract of
-every backend. WebGPU runs on SwiftShader.
+and the plugins `ggml` (whole models, or parts of them), `openvino-plugin` (what it compiles is kept; on processors of
+Intel) and `plugins` (QNN with Qualcomm's own emulator, and WebGPU) only the tests that need them run, and the contract
+of every backend. WebGPU runs on SwiftShader.
 """
 
 import os

@@ -64,8 +64,9 @@ class CoreMlOptions(ProviderOptions):
         key="ModelCacheDirectory",
         pattern=r"^[^\x00]+$",
         allowed="the path of a folder",
-        doc="Where compiled models are kept. Without COREML_CACHE_KEY in the model's metadata CoreML takes the file's "
-        "path as its key, and may reuse what it compiled from older weights.",
+        doc="A folder of your own for compiled models. There, without COREML_CACHE_KEY in the model's metadata, CoreML "
+        "takes the file's path as its key, and may reuse what it compiled from older weights. Without this option "
+        "Ortolan's cache keeps them, by their bytes.",
     )
 
 

@@ -70,7 +70,7 @@ class MiGraphXOptions(ProviderOptions):
         key="migraphx_model_cache_dir",
         pattern=_PATH,
         allowed="the path of a folder",
-        doc="Where compiled programs are kept, so that the next load takes seconds and not minutes.",
+        doc="A folder of your own for compiled programs. Without it Ortolan's cache keeps them.",
     )
 
     @model_validator(mode="after")

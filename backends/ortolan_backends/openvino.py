@@ -87,7 +87,8 @@ class OpenVinoOptions(ProviderOptions):
         key="cache_dir",
         pattern=r"^[^\x00]+$",
         allowed="the path of a folder",
-        doc="Where compiled models are kept, so that the next load is quick. Without it nothing is kept.",
+        doc="A folder of your own for compiled models. Without it Ortolan's cache keeps them, where OpenVINO can load "
+        "them again.",
     )
     model_priority: Literal["LOW", "MEDIUM", "HIGH", "DEFAULT"] = option(
         "DEFAULT",

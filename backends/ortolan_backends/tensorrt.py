@@ -86,8 +86,8 @@ class TensorRtOptions(ProviderOptions):
     engine_cache: bool = option(
         False,
         key="trt_engine_cache_enable",
-        doc="Keeps built engines, so that the next load takes seconds and not minutes; empty the folder after a change "
-        "of model, GPU, TensorRT or ONNX Runtime.",
+        doc="Keeps built engines in a folder of your own, which you empty after a change of model, GPU, TensorRT or "
+        "ONNX Runtime. Without it Ortolan's cache keeps them, and minds such changes.",
     )
     engine_cache_path: str | None = option(
         None,

@@ -49,7 +49,7 @@ class TensorRtRtxOptions(ProviderOptions):
         key="nv_runtime_cache_path",
         pattern=r"^[^\x00]+$",
         allowed="the path of a folder",
-        doc="Where compiled kernels are kept, so that the next load is quick.",
+        doc="A folder of your own for compiled kernels. Without it Ortolan's cache keeps them.",
     )
     cuda_graph: bool = option(
         False,

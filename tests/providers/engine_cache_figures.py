@@ -44,8 +44,8 @@ def main() -> int:
     untouched = sum(one.files == two.files for one, two in zip(first, second, strict=True))
     builds = sum(load.result == "MISS" for load in together)
     print(
-        f"second load: {hits} of {_ROUNDS} are hits, {untouched} touch no file, {ratio:.1f} times as fast as the first, "
-        f"{of_without:.1f} times as without a cache; of two at once {builds} builds"
+        f"second load: {hits} of {_ROUNDS} are hits, {untouched} touch no file, {ratio:.1f} times as fast as the "
+        f"first, {of_without:.1f} times as without a cache; of two at once {builds} builds"
     )
     return 1 if faults else 0
 

@@ -99,7 +99,8 @@ def _climb_from(registry: Registry, task: Errand, chain: Chain, first: int) -> M
     """By rung: what became of the first, and of those below it that were tried because it was refused."""
     entry, name, version = task.entry, task.entry.name, task.version
     try:
-        registry.probe(chain.names[first - 1])  # not to be counted as time of the build
+        for provider in chain.names[first - 1 :]:
+            registry.probe(provider)  # not to be counted as time of the build
         opened = open_model(registry, entry.versions[version], _from(chain, first), entry.config, entry.folder)
         fault = _first_runs(opened, name)
     except Exception:  # a third party's backend may raise anything
@@ -156,4 +157,6 @@ def _outcome(attempt: Attempt, use: CacheUse | None, fault: str) -> tuple[AheadO
         return AheadOutcome.OWN, "its options keep it elsewhere"
     if not use.folder:
         return AheadOutcome.NOT_KEPT, use.reason
+    if use.result is CacheResult.STALE:
+        return AheadOutcome.BUILT, f"stale: {use.reason}"
     return (AheadOutcome.HIT if use.result is CacheResult.HIT else AheadOutcome.BUILT), use.reason

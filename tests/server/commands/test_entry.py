@@ -29,7 +29,14 @@ def test_the_base_install_names_the_extras(script: Script, missing: str, argumen
 
 @pytest.mark.parametrize(
     "arguments",
-    [["serve", "models"], ["plan", "x.onnx"], ["bench", "x.onnx"], ["doctor"], ["import", "triton", "models"]],
+    [
+        ["serve", "models"],
+        ["plan", "x.onnx"],
+        ["bench", "x.onnx"],
+        ["doctor"],
+        ["import", "triton", "models"],
+        ["warm", "models"],
+    ],
     ids=lambda a: a[0],
 )
 def test_commands_of_the_server_name_the_extra_in_one_line(script: Script, arguments: list[str]) -> None:

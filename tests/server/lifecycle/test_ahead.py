@@ -45,6 +45,14 @@ def test_every_rung_that_keeps_is_built_once_whatever_the_contract_says(registry
     assert all(each.use and each.use.size_bytes > 0 for each in again)
 
 
+def test_what_was_stale_is_built_and_says_what_has_changed(registry: Registry, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m", toml=chain('"keeping"'))
+    build(registry, tmp_path / "m")
+    models.save(models.add_one(), tmp_path / "m", toml=chain('"keeping"\nlevel = 2'))
+    (found,) = build(registry, tmp_path / "m")
+    assert (found.outcome, found.reason) == (BUILT, "stale: option level none -> 2")
+
+
 def test_a_refused_rung_leaves_those_below(registry: Registry, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m", toml=chain('"refusing"', '"absent"', '"unreadable"', '"keeping"'))
     found = build(registry, tmp_path / "m")
