@@ -9,7 +9,7 @@ from tests.serving import RunningServer
 __all__ = ["answer_fault", "log_faults"]
 
 # Written for models that cannot be loaded, which is what was asked for.
-_EXPECTED_ERRORS = {"model_failed"}
+_EXPECTED_ERRORS = {"model_failed", "model_unusable"}
 
 
 def answer_fault(row: BadRequest, wire: Wire) -> str:

@@ -9,6 +9,7 @@ it. Tried on ONNX Runtime 1.24.1, 1.31.1 and 1.32.0:
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import onnx
@@ -37,6 +38,8 @@ _INTEGERS = frozenset(
     }
 )
 _TRAPPING = (0, -1)
+# What onnx raises for tensors and attributes of unknown datatypes, or of too few or too many bytes.
+_SENSELESS = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 
 
 def find_hazards(model: ModelFile) -> list[str]:
@@ -53,7 +56,11 @@ def find_hazards(model: ModelFile) -> list[str]:
         for node in nodes
         if old and node.op_type in _UNCHECKED_BEFORE_1_31
     ]
-    divisions = [node for node in nodes if node.op_type in _DIVISIONS and node.domain in _ONNX_DOMAIN]
+    divisions = [
+        node
+        for node in nodes
+        if node.op_type in _DIVISIONS and node.domain in _ONNX_DOMAIN and len(node.input) > 1  # else none is made of it
+    ]
     if not divisions:
         return found
     constants = dict(_constants(model.proto.graph))
@@ -76,12 +83,16 @@ def _is_harmless(divisor: str, constants: dict[str, NDArray[np.generic]], from_s
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """Initializers and Constant nodes that are at hand, those of bodies included; weights in other files are not."""
+    """Initializers and Constant nodes that are at hand, those of bodies included; weights in other files are not.
+
+    Nor is one that makes no sense, such as of another size than its shape: as a divisor it counts as unknown.
+    """
     for tensor in graph.initializer:
         if tensor.data_location != TensorProto.EXTERNAL:
-            yield tensor.name, numpy_helper.to_array(tensor)
+            with suppress(*_SENSELESS):
+                yield tensor.name, numpy_helper.to_array(tensor)
     for node in graph.node:
-        if node.op_type == "Constant":
+        if node.op_type == "Constant" and node.output:
             yield from ((node.output[0], value) for value in _constant_values(node))
         for body in bodies(node):
             yield from _constants(body)
@@ -89,12 +100,13 @@ def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, NDArray[np.generic
 
 def _constant_values(node: onnx.NodeProto) -> Iterator[NDArray[np.generic]]:
     for attribute in node.attribute:
-        if attribute.name == "value":
-            yield numpy_helper.to_array(attribute.t)
-        elif attribute.name in ("value_int", "value_float"):
-            yield np.asarray(onnx.helper.get_attribute_value(attribute))
-        elif attribute.name in ("value_ints", "value_floats"):
-            yield np.asarray(list(onnx.helper.get_attribute_value(attribute)))
+        with suppress(*_SENSELESS):
+            if attribute.name == "value":
+                yield numpy_helper.to_array(attribute.t)
+            elif attribute.name in ("value_int", "value_float"):
+                yield np.asarray(onnx.helper.get_attribute_value(attribute))
+            elif attribute.name in ("value_ints", "value_floats"):
+                yield np.asarray(list(onnx.helper.get_attribute_value(attribute)))
 
 
 def _element_types(proto: onnx.ModelProto) -> dict[str, int]:

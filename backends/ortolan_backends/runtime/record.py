@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ortolan_backends.errors import OpenRefused
+from ortolan_backends.errors import OpenRefused, UnservableModel
 from ortolan_backends.runtime.graph import ModelGraph, graph_at_partitioning, graph_of
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.ort import onnxruntime
@@ -26,6 +26,7 @@ _RENAMED = re.compile(r"_token_\d+$")
 _TRANSPOSE = "Transpose"
 _COMPLETE_SINCE = (1, 31)
 _LISTED = 5
+_SHOWN_BYTES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,11 @@ def _left_out_by_old_versions(session: Session, compiling: Collection[str]) -> s
 
 def _in_model(natives: Iterable[tuple[str, Any]], graph: ModelGraph) -> tuple[RecordedNode, ...]:
     """The nodes under their names in the model."""
-    return tuple(_node(provider, native, graph) for provider, native in natives)
+    try:
+        return tuple(_node(provider, native, graph) for provider, native in natives)
+    except UnicodeDecodeError as error:  # protobuf takes any bytes for a name
+        name = error.object[:_SHOWN_BYTES]
+        raise UnservableModel(f"the model has a name that is not UTF-8 text: {name!r}", stage="read") from error
 
 
 def _node(provider: str, native: Any, graph: ModelGraph) -> RecordedNode:  # noqa: ANN401 - onnxruntime has no types

@@ -171,7 +171,7 @@ def _find_versions(folder: Path, file: str) -> dict[int, Path]:
             raise InvalidConfig(f"{folder}: has both {file} and version folders ({found}); keep one of the two")
         return {1: _model_path(folder, file)}
     versions = {int(number): _model_path(folder / number, file) for number in numbers}
-    if not any(path.is_file() for path in versions.values()):
+    if not any(os.path.lexists(path) for path in versions.values()):
         found = ", ".join(map(printable_name, names)) or "nothing"
         raise InvalidConfig(f"{folder}: has neither {file} nor <version>/{file}; found: {found}")
     return versions

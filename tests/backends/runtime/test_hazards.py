@@ -4,6 +4,7 @@ import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -76,3 +77,31 @@ def test_onnx_runtime_still_traps(tmp_path: Path) -> None:
     path = models.save(division(TensorProto.INT32), tmp_path)
     done = subprocess.run([sys.executable, "-c", CRASH, str(path)], capture_output=True, check=False)
     assert done.returncode == -signal.SIGFPE
+
+
+def _too_few_bytes(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].raw_data = b"\x02"
+
+
+def _unknown_datatype(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].data_type = 99
+
+
+def _constant_without_output(proto: onnx.ModelProto) -> None:
+    proto.graph.node.add(op_type="Constant", name="nothing").attribute.add(name="value")
+
+
+def _no_divisor(proto: onnx.ModelProto) -> None:
+    del proto.graph.node[0].input[1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [(_too_few_bytes, 1), (_unknown_datatype, 1), (_constant_without_output, 0), (_no_divisor, 0)],
+)
+def test_what_makes_no_sense_is_no_harmless_constant(
+    spoil: Callable[[onnx.ModelProto], None], found: int, tmp_path: Path
+) -> None:
+    proto = division(TensorProto.INT64, [2])
+    spoil(proto)
+    assert len(hazards(proto, tmp_path)) == found

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from ortolan_backends.errors import OpenRefused
+from ortolan_backends.catalog import Catalog
+from ortolan_backends.errors import OpenRefused, UnservableModel
+from ortolan_backends.options import parse_options
 from ortolan_backends.runtime.assignment import count_crossings
+from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_backends.runtime.ort import onnxruntime
 from ortolan_backends.runtime.record import Record, read_record
-from ortolan_backends.runtime.session import Session
+from ortolan_backends.runtime.session import OpenRung, Session, open_session
 from tests import models
 
 pytestmark = pytest.mark.wheel("onnxruntime")
@@ -138,3 +141,13 @@ def test_one_provider_with_the_model_s_nodes_needs_no_second_look(model: ModelFi
 def test_no_record_at_all_is_a_refusal(model: ModelFile) -> None:
     with pytest.raises(OpenRefused, match="recorded no node, and the model has some"):
         read(model)
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    cpu = Catalog.from_entry_points().get("cpu")
+    path = models.save(models.add_one(), tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"\x03add", b"\x03a\xffd"))
+    model = read_model(path)
+    session, _ = open_session(model, [OpenRung(cpu, parse_options(cpu, {}))], runtime_log)
+    with pytest.raises(UnservableModel, match="the model has a name that is not UTF-8 text: "):
+        read_record(session, model, [])

@@ -1,0 +1,157 @@
+"""Models that are broken or meant to do harm: each refused with its reason, on demand, by poll and as files that a
+client sends, while clients go on calling another model. None of their calls may fail. Models of which bytes or fields
+were changed by a seed are sent meanwhile too: each is served, or refused with a reason that is no "internal error".
+"""
+
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from ortolan_client import Client, HealthStatus, OrtolanClientError
+from tests import models
+from tests.conformance.hostile import GOOD, HOSTILE, write_outside
+from tests.conformance.mutations import mutated
+from tests.conformance.verdicts import log_faults
+from tests.serving import RunningServer, running_server
+
+THREADS = 8
+MUTATIONS = 400
+GOOD_ONES = (models.add_one(), models.convolution("Softmax"), models.countdown(), models.constant_of_shape())
+X = np.ones((1, 2), np.float32)
+EXPLICIT = ("--model-control", "explicit", "--load-model", "good")
+POLL = ("--model-control", "poll", "--poll-interval", "1s")
+# What a client sends: model, path, content, and what must be said.
+SENT = (
+    ("sent", "../../good/1/model.onnx", GOOD, r"has '\.\.'; it must stay in the model's folder"),
+    ("sent", "/etc/cron.d/ortolan", b"x", "is an absolute path"),
+    ("sent", "..\\model.onnx", GOOD, "has a backslash"),
+    ("../outside", "1/model.onnx", GOOD, "a model's name cannot have '/'"),
+    ("good", "1/model.onnx", GOOD[:-1], "version 1: model.onnx is not a readable ONNX model"),
+    ("good", "1/model.onnx", b"", "version 1: model.onnx is empty"),
+)
+
+
+@dataclass
+class Load:
+    """What came of calls from many threads, all of them of one model that is fine."""
+
+    address: str
+    calls: int = 0
+    failures: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(self, _number: int) -> None:
+        with Client(self.address, timeout_s=30) as client:
+            while not self.over.is_set():
+                try:
+                    failure = "" if (client.infer("good", {"x": X})["y"] == X + 1).all() else "a wrong answer"
+                except OrtolanClientError as error:
+                    failure = str(error)
+                with self.lock:
+                    self.calls += 1
+                    self.failures += [failure] if failure else []
+
+
+@contextmanager
+def under_load(address: str) -> Iterator[Load]:
+    load = Load(address)
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = pool.map(load.call, range(THREADS))
+        try:
+            yield load
+        finally:
+            load.over.set()
+        list(done)
+
+
+def main() -> int:
+    faults: list[str] = []
+    refused = mutations_refused = 0
+    loads = []
+    for flags, attack in ((EXPLICIT, on_demand), (POLL, by_poll)):
+        with tempfile.TemporaryDirectory() as folder:
+            repository, outside = Path(folder) / "models", Path(folder) / "outside"
+            write_outside(outside)
+            models.save(models.add_one(), repository / "good")
+            with running_server(repository, *flags) as server:
+                with under_load(server.address) as load, Client(server.address) as client:
+                    wrong = dict(attack(server, repository, outside))
+                    if attack is on_demand:
+                        mutations_refused, told = mutations(server)
+                        faults += told
+                    if client.health() is not HealthStatus.SERVING:
+                        faults.append(f"{attack.__name__}: the server says that it does not serve")
+                loads.append(load)
+            refused += sum(not said for said in wrong.values())
+            faults += [f"{attack.__name__}: {name}: {said}" for name, said in wrong.items() if said]
+            faults += [f"{attack.__name__}: the log: {fault}" for fault in log_faults(server)]
+            faults += [f"{attack.__name__}: a call: {failure}" for failure in load.failures[:5]]
+    for fault in faults:
+        print(fault)
+    calls, failed = sum(load.calls for load in loads), sum(len(load.failures) for load in loads)
+    print(f"{mutations_refused} of {MUTATIONS} mutated models refused, the others served")
+    print(f"{refused} hostile models refused with their reason, {failed} of {calls:,} calls to another one failed")
+    return 1 if faults or not calls else 0
+
+
+def mutations(server: RunningServer) -> tuple[int, list[str]]:
+    """How many of them were refused, and what went wrong."""
+    refused, faults = 0, []
+    with triton.InferenceServerClient(server.address) as client:
+        for seed in range(MUTATIONS):
+            content = mutated(GOOD_ONES[seed % len(GOOD_ONES)], seed)
+            try:
+                client.load_model("mutated", config="", files={"file:1/model.onnx": content})
+            except InferenceServerException as error:
+                refused += 1
+                if error.status() != "StatusCode.FAILED_PRECONDITION" or "internal error" in str(error.message()):
+                    faults.append(f"mutation {seed}: {error.status()} {error.message()}")
+    return refused, faults
+
+
+Attack = Callable[[RunningServer, Path, Path], Iterator[tuple[str, str]]]
+
+
+def on_demand(server: RunningServer, repository: Path, outside: Path) -> Iterator[tuple[str, str]]:
+    """Each model, and what is wrong with how it was refused."""
+    with triton.InferenceServerClient(server.address) as client:
+        for hostile in HOSTILE:
+            hostile.make(repository / hostile.name, outside)
+            yield hostile.name, _fault(hostile.reason, partial(client.load_model, hostile.name))
+        yield "../outside", _fault("no model '../outside/model'", partial(client.load_model, "../outside/model"))
+        for model, path, content, reason in SENT:
+            said = _fault(reason, partial(client.load_model, model, config="", files={f"file:{path}": content}))
+            yield f"{model} with {path} of {len(content)} bytes", said
+
+
+def by_poll(server: RunningServer, repository: Path, outside: Path) -> Iterator[tuple[str, str]]:
+    for hostile in HOSTILE:
+        hostile.make(repository / hostile.name, outside)
+    for hostile in HOSTILE:
+        told = str(server.wait_for("model_refused", model=hostile.name)["reason"])
+        yield hostile.name, "" if re.search(hostile.reason, told) else f"{told!r}; wanted {hostile.reason!r}"
+
+
+def _fault(reason: str, load: Callable[[], object]) -> str:
+    try:
+        load()
+    except InferenceServerException as error:
+        told = str(error.message())
+        return "" if re.search(reason, told) else f"{told!r}; wanted {reason!r}"
+    return "it was loaded"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
