@@ -1,6 +1,7 @@
 """Small models for tests, each with an answer that can be worked out by hand."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "convolution",
     "countdown",
     "identity",
+    "long_to_open",
     "model",
     "save",
     "simple",
@@ -154,6 +156,17 @@ def countdown() -> onnx.ModelProto:
         [value("n", TensorProto.INT64, [])],
         [value("y", TensorProto.FLOAT, [])],
         [tensor("true", True, "bool"), tensor("zero", 0.0)],
+    )
+
+
+def long_to_open(nodes: int = 10_000) -> onnx.ModelProto:
+    """Input x FP32[N,2] → output y = x + `nodes`, one at a time: ONNX Runtime takes a second to go over the graph."""
+    names = ["x", *(f"x{number}" for number in range(1, nodes)), "y"]
+    return model(
+        [helper.make_node("Add", [a, "one"], [b], name=f"add_{b}") for a, b in pairwise(names)],
+        [value("x", TensorProto.FLOAT, ["N", 2])],
+        [value("y", TensorProto.FLOAT, ["N", 2])],
+        [tensor("one", [1.0])],
     )
 
 

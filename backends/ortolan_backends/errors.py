@@ -6,6 +6,7 @@ BackendError
 ├── RuntimeConflict        none or several ONNX Runtime wheels in this environment
 ├── OpenRefused            a session could not be opened at a rung
 │   └── UnservableModel    no rung can help: the model itself is at fault
+├── LoadCancelled          nobody wants what was being opened any more
 └── RunFailed              a run of an open session ended without a result
     ├── InvalidInput       the caller's tensors are at fault; the session is fine
     ├── OutOfMemory        the session is fine
@@ -19,6 +20,7 @@ __all__ = [
     "DeviceFailure",
     "InvalidInput",
     "InvalidOption",
+    "LoadCancelled",
     "OpenRefused",
     "OutOfMemory",
     "RunCancelled",
@@ -62,6 +64,10 @@ class OpenRefused(BackendError):
 
 class UnservableModel(OpenRefused):
     """The model itself is at fault, so that no other rung can help."""
+
+
+class LoadCancelled(BackendError):
+    """Nobody wants what was being opened any more; the text says why. No other rung is to be tried."""
 
 
 class RunFailed(BackendError):

@@ -189,6 +189,7 @@ class App:
         deadline_s = time.monotonic() + self._settings.drain_timeout_s
         if self._poller is not None:
             self._poller.stop(0.0)  # so that it begins nothing more
+        self.manager.stop_loading()  # who waits for a load is answered, before the server waits for them
         finished = self._server.stop(self._settings.drain_timeout_s)
         hung = any(version.lost_threads for version in self.manager.versions)
         if self._poller is not None:

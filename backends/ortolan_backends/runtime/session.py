@@ -2,8 +2,8 @@
 
 import ctypes
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortolan_backends.contract import Backend
-from ortolan_backends.errors import OutOfMemory, RunFailed, UnservableModel
+from ortolan_backends.errors import LoadCancelled, OpenRefused, OutOfMemory, RunFailed, UnservableModel
 from ortolan_backends.options import ProviderOptions
 from ortolan_backends.runtime.binding import Misfit, run_bound
 from ortolan_backends.runtime.failures import classify_open, classify_run, plain
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.ort import onnxruntime
@@ -38,6 +39,7 @@ _ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 _session_numbers = count(1)
 # Provider libraries that fail to load write to the log of no session: one opening at a time tells them apart.
 _opening = threading.Lock()
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,33 +189,58 @@ class Session:
 
 
 def open_session(
-    model: ModelFile, rungs: Sequence[OpenRung], log: RuntimeLog, *, threads: int = 0
+    model: ModelFile,
+    rungs: Sequence[OpenRung],
+    log: RuntimeLog,
+    *,
+    threads: int = 0,
+    handle: LoadHandle | None = None,
 ) -> tuple[Session, list[LogLine]]:
     """Opens `model` on the first of `rungs`, with the others as fallback for single nodes.
 
     So many `threads` work on one operator, where no rung's options say it; 0: as many as ONNX Runtime takes.
     A lower rung that cannot be attached is left out: it is a fallback, not what was asked for. Returns the
     session and what ONNX Runtime logged meanwhile, with a line of ours for each rung left out. Raises
-    OpenRefused, whose stage says where it ended.
+    OpenRefused, whose stage says where it ended, and LoadCancelled when `handle` says so: ONNX Runtime looks
+    between its own steps on a graph, a provider that compiles does not.
     """
+    handle = handle or LoadHandle()
     logid = f"session-{next(_session_numbers)}"
     stage = "attach"
     failure: Exception | None = None
-    with _opening, log.capture() as captured:
+    with _turn(handle), log.capture() as captured:
         try:
             options, left_out = _session_options(model, rungs, logid, threads)
             stage = "open"
-            session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
-        except UnservableModel:
+            with handle.stopped_by(lambda: options.set_load_cancellation_flag(True)):
+                session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
+        except (UnservableModel, LoadCancelled):
             raise
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeError and worse
-            failure = error
+            failure = error.with_traceback(None)  # the frames below hold a session that is half open
     lines = _ours(captured, logid)  # complete only now
-    if failure is None:
-        return session, [*lines, *left_out]
+    if failure is not None:
+        raise _refusal(failure, stage, lines) from failure
+    handle.require_wanted()
+    return session, [*lines, *left_out]
+
+
+@contextmanager
+def _turn(handle: LoadHandle) -> Iterator[None]:
+    """One opening at a time; who waits for it may be cancelled too."""
+    while not _opening.acquire(timeout=_LOOK_S):
+        handle.require_wanted()
+    try:
+        handle.require_wanted()
+        yield
+    finally:
+        _opening.release()
+
+
+def _refusal(failure: Exception, stage: str, lines: Sequence[LogLine]) -> OpenRefused:
     refused = classify_open(failure, stage=stage, log=_telling(lines))
     refused.log = tuple(line.text for line in lines if line.is_problem)
-    raise refused from failure
+    return refused
 
 
 def _ours(lines: Sequence[LogLine], logid: str) -> list[LogLine]:

@@ -16,6 +16,7 @@ from ortolan_server.cache.use import CacheUse
 from ortolan_server.chains.chain import Chain, ProviderNames, Rung
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.drift import Drift
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.numeric import Compare, NumericCheck, not_compared
 from ortolan_server.chains.ways_out import ways_out
 
@@ -122,19 +123,21 @@ class Climb:
         self._log = log
         self._cache = cache
         self._compare = compare
+        self._load = Load()
         self._use: CacheUse | None = None
         self._numeric: NumericCheck | None = None
         self._attempts: list[Attempt] = []
         self._drift: Drift | None = None
 
-    def run(self, model: ModelFile, numbers: Sequence[int] = ()) -> ChainReport:
-        """Tries the rungs in order, or those of `numbers` only.
+    def run(self, model: ModelFile, load: Load) -> ChainReport:
+        """Tries the rungs in order, or those of `load` only.
 
-        Never raises for what a rung or a model can do: the report says it.
+        Never raises for what a rung or a model can do: the report says it. Raises LoadCancelled.
         """
+        self._load = load
         fallback: _Opened | None = None
         try:
-            for number in numbers or range(1, len(self._chain.rungs) + 1):
+            for number in load.rungs or range(1, len(self._chain.rungs) + 1):
                 opened = self._attempt(number, model)
                 if opened and opened.verdict.state is VerdictState.KEPT:
                     return self._report(opened, opened.verdict)
@@ -154,6 +157,7 @@ class Climb:
         start = time.monotonic()
         log: tuple[str, ...] = ()
         self._use = self._numeric = None
+        self._load.handle.require_wanted()
         try:
             self._require_available(rung)
             openings, left_out = self._with_those_below(number)
@@ -183,7 +187,9 @@ class Climb:
         top, *below = openings
 
         def opening(first: OpenRung) -> Opened:
-            return open_session(model, [first, *below], self._log, threads=self._chain.threads)
+            return open_session(
+                model, [first, *below], self._log, threads=self._chain.threads, handle=self._load.handle
+            )
 
         if self._cache is None:
             return opening(top)

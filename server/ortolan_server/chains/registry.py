@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ortolan_backends.catalog import Catalog
 from ortolan_backends.checks import probe_safely
@@ -14,6 +14,7 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import ChainReport, Climb
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.losses import Losses
 from ortolan_server.chains.mixes import refuse_mixes
 from ortolan_server.chains.numeric import Compare, not_compared
@@ -79,17 +80,17 @@ class Registry:
         return Chain(rungs, self._contract(config, rungs), self.short_name)
 
     def open(
-        self, model: ModelFile, chain: Chain, compare: Compare = not_compared, rungs: Sequence[int] = ()
+        self, model: ModelFile, chain: Chain, compare: Compare = not_compared, load: Load | None = None
     ) -> ChainReport:
-        """Climbs the chain with a model, or those of its rungs only that are numbered."""
-        return Climb(chain, self.probe, self._log, self._cache, compare).run(model, rungs)
+        """Climbs the chain with a model, or those of its rungs that `load` has. Raises LoadCancelled."""
+        return Climb(chain, self.probe, self._log, self._cache, compare).run(model, load or Load())
 
-    def open_on_cpu(self, model: ModelFile, chain: Chain) -> Session:
-        """The model on the CPU alone, with the options that the chain has for it. Raises OpenRefused."""
+    def open_on_cpu(self, model: ModelFile, chain: Chain, load: Load) -> Session:
+        """The model on the CPU alone, with the options that the chain has for it. Raises OpenRefused, LoadCancelled."""
         backend = self._catalog.get("cpu")
         written = (rung.opening for rung in chain.rungs if rung.opening.backend.provider == backend.provider)
         opening = next(written, OpenRung(backend, backend.options()))
-        session, _ = open_session(model, [opening], self._log, threads=chain.threads)
+        session, _ = open_session(model, [opening], self._log, threads=chain.threads, handle=load.handle)
         return session
 
     def _contract(self, config: ModelToml, rungs: tuple[Rung, ...]) -> Contract:

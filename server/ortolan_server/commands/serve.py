@@ -27,6 +27,8 @@ __all__ = ["serve"]
 
 _DEFAULTS = Settings()
 _LOOK_S = 1.0
+_LOADER_S = 5.0
+"""In which a load that was cancelled ends, where its provider lets it."""
 
 
 def _flag(field: str, *names: str) -> object:
@@ -156,6 +158,7 @@ def _run(app: App, settings: Settings) -> tuple[int, bool]:
     loader.start()
     stop.wait()
     finished = app.stop()
+    loader.join(_LOADER_S)
     lost = settings.exit_on_device_loss and app.lost_devices
     status = BROKEN if broken else DEVICE_LOST if lost else 0
     return status, finished and not loader.is_alive()

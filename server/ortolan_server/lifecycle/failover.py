@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from ortolan_backends.contract import Availability
-from ortolan_backends.errors import DeviceFailure
+from ortolan_backends.errors import DeviceFailure, LoadCancelled
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.ladder import Attempt, AttemptOutcome, ChainReport
 from ortolan_server.chains.registry import Registry
@@ -51,7 +51,10 @@ class Falling(Protocol):
 
 
 class Failover:
-    """Of one version. `open_on` opens the model on the rungs given, warmed up, and never raises for what it finds."""
+    """Of one version. `open_on` opens the model on the rungs given, warmed up, and never raises for what it finds.
+
+    It raises LoadCancelled once the version goes.
+    """
 
     def __init__(
         self,
@@ -109,7 +112,10 @@ class Failover:
             return Outcome.OVER
         if reason := why_unfit(self._registry, report.chain, above):
             return self._not_yet(report, reason)
-        opened = self._open_on(above)
+        try:
+            opened = self._open_on(above)
+        except LoadCancelled:
+            return Outcome.OVER
         if opened.report.session is None:
             return self._not_yet(report, opened.report.verdict.sentence)
         return Outcome.RECOVERED if self._rise(report, opened) else Outcome.OVER
@@ -184,6 +190,8 @@ class Failover:
         def guarded() -> None:
             try:
                 work()
+            except LoadCancelled as error:
+                log.info("failover_cancelled", model=version.model, version=version.version, reason=str(error))
             except Exception:
                 log.exception("failover_crashed", thread=name, model=version.model, version=version.version)
                 version.fail("internal error: the server's log has the details")

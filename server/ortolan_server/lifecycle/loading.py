@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import structlog
 
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.comparing import why_worse
@@ -42,16 +43,28 @@ class Loader:
             entry.name, number, entry.versions[number], entry.config, self._changed, history, warnings=entry.warnings
         )
 
-    def load(self, fresh: ModelVersion, entry: ModelEntry, configs: Mapping[str, ModelToml]) -> None:
-        """Loads a version, or refuses it: its state says which. `configs` are those of all models by name."""
+    def load(
+        self, fresh: ModelVersion, entry: ModelEntry, configs: Mapping[str, ModelToml], handle: LoadHandle
+    ) -> None:
+        """Loads a version, or refuses it: its state says which. `configs` are those of all models by name.
+
+        `handle` is that of all that is loaded at once.
+        """
         if fresh.number in entry.refused:
             fresh.refuse(entry.refused[fresh.number])
             return
         threads = threads_of_the_rest(self._cores, {**configs, entry.name: entry.config})
-        fresh.load(self._registry, entry.where, entry.folder, threads, lambda: self._lost_rung(fresh))
+        with handle.hearing(fresh.cancel):
+            fresh.load(self._registry, entry.where, entry.folder, threads, lambda: self._lost_rung(fresh))
 
     def load_all(
-        self, entry: ModelEntry, serving: Collection[ModelVersion], configs: Mapping[str, ModelToml], *, force: bool
+        self,
+        entry: ModelEntry,
+        serving: Collection[ModelVersion],
+        configs: Mapping[str, ModelToml],
+        handle: LoadHandle,
+        *,
+        force: bool,
     ) -> dict[int, ModelVersion]:
         """The versions that an entry's policy wants, each loaded aside and fit to take the place of that of its number.
 
@@ -67,7 +80,7 @@ class Loader:
             for number in wanted:
                 before = next((version for version in serving if version.number == number), None)
                 fresh = loaded[number] = self.make(entry, number, before)
-                self.load(fresh, entry, configs)
+                self.load(fresh, entry, configs, handle)
                 if reason := why_not(before, fresh, force=force):
                     failure = f"version {number}: {reason}"
                     break

@@ -1,12 +1,12 @@
 """A model and its assignment.lock: held against it when it is opened, and made of what was opened."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.locking import (
     Surroundings,
     changed_options,
@@ -24,17 +24,17 @@ __all__ = ["make_lock", "open_against_lock"]
 
 
 def open_against_lock(  # noqa: PLR0913 - all that a model is opened with
-    registry: Registry, model: ModelFile, chain: Chain, path: Path, compare: Compare, rungs: Sequence[int]
+    registry: Registry, model: ModelFile, chain: Chain, path: Path, compare: Compare, load: Load
 ) -> ChainReport:
-    """Climbs the chain, or those of its `rungs` that are numbered; where there is a lock at `path`, each rung is held
+    """Climbs the chain, or those of its rungs that `load` has; where there is a lock at `path`, each rung is held
     against it, and the report says what differs. `compare` is the numeric check.
 
-    Raises InvalidConfig for a lock that is wrong, LoadFailed when the model's files cannot be read.
+    Raises InvalidConfig for a lock that is wrong, LoadFailed when the model's files cannot be read, LoadCancelled.
     """
     if not path.exists():
-        return registry.open(model, chain, compare, rungs)
+        return registry.open(model, chain, compare, load)
     lock = read_lock(path)
-    report = registry.open(model, replace(chain, locked=locked_placement(lock)), compare, rungs)
+    report = registry.open(model, replace(chain, locked=locked_placement(lock)), compare, load)
     if report.drift is None:  # nothing was opened
         return report
     around = _look_around(registry, model, [provider.name for provider in lock.provider])

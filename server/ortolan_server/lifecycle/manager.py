@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import structlog
 
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, ModelNotReady
@@ -13,6 +14,7 @@ from ortolan_server.lifecycle.failover import allowed_below, why_unfit
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.loading import Loader, load_failed, why_not
 from ortolan_server.lifecycle.model import Model
+from ortolan_server.lifecycle.operations import Operations
 from ortolan_server.lifecycle.recovery import Key, Outcome, Recovery
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.threads import warn_of_too_many
@@ -27,6 +29,9 @@ __all__ = ["ModelManager", "parse_version"]
 log = structlog.get_logger()
 
 _VERSION_DIGITS = 18  # what fits in an int64
+
+_UNLOADED = "the model was unloaded"
+_STOPPING = "the server is stopping"
 
 Listener = Callable[[ModelVersion], None]
 RemovalListener = Callable[[str], None]
@@ -65,8 +70,8 @@ class ModelManager:
         self._listeners: list[Listener] = []
         self._removal_listeners: list[RemovalListener] = []
         self._control = threading.Lock()
+        self._operations = Operations()
         self._recovery = Recovery(self._recover)
-        self._stopping = False
 
     @property
     def models(self) -> Iterable[Model]:
@@ -113,10 +118,9 @@ class ModelManager:
         """Loads every model; one that fails leaves the others alone."""
         warn_of_too_many(self._cores, self._configs)
         for model in self.models:
-            with self._control:
-                if self._stopping:
-                    return
-                self._load_wanted(model, lambda _model, _number: True, force=False)
+            with self._operations.begin(model.entry.name) as handle, self._control:
+                if not handle.cancelled:
+                    self._load_wanted(model, lambda _model, _number: True, handle, force=False)
 
     def load(self, name: str, *, force: bool = False) -> None:
         """Loads or reloads a model from what is on disk now.
@@ -124,8 +128,8 @@ class ModelManager:
         The version that serves goes on serving until the new one is ready, and stays if the new one fails, or if its
         assignment is worse and it is not taken by `force`. Raises ModelNotFound, LoadFailed.
         """
-        with self._control:
-            self._load_from_disk(name, lambda _model, _number: True, force=force)
+        with self._operations.begin(name) as handle, self._control:
+            self._load_from_disk(name, lambda _model, _number: True, handle, force=force)
 
     def load_given(self, name: str, given: Given, upload: Upload | None = None, *, force: bool = False) -> None:
         """Like `load`, by another configuration than the one on disk, or of files that are not from there at all.
@@ -133,13 +137,13 @@ class ModelManager:
         All versions that are wanted are taken, or none: then nothing has changed. It holds until the next load. The
         upload is the manager's from here on. Raises ModelNotFound, LoadFailed.
         """
-        with self._control:
+        with self._operations.begin(name) as handle, self._control:
             entry = upload.entry(name, given) if upload else self.repository.read_given(name, given)
             if entry is None:
                 raise ModelNotFound(f"no model {name!r} in the repository")
             serving = set(self._serving.get(name, {}).values())
             try:
-                loaded = self._loader.load_all(entry, serving, self._configs, force=force)
+                loaded = self._loader.load_all(entry, serving, self._configs, handle, force=force)
             except BaseException:
                 if upload:
                     upload.remove()
@@ -158,11 +162,12 @@ class ModelManager:
 
         Raises ModelNotFound, LoadFailed.
         """
-        with self._control:
-            self._load_from_disk(name, Model.is_due, force=False)
+        with self._operations.begin(name) as handle, self._control:
+            self._load_from_disk(name, Model.is_due, handle, force=False)
 
     def remove(self, name: str) -> None:
         """Drains and unloads every version of a model that is gone from the disk, and forgets it."""
+        self._operations.cancel(name, _UNLOADED)
         with self._control:
             model = self._models.get(name)
             if model is None:
@@ -176,7 +181,8 @@ class ModelManager:
                 listener(name)
 
     def unload(self, name: str) -> None:
-        """Drains and unloads every version of a model. Raises ModelNotFound."""
+        """Drains and unloads every version of a model; loads of it that go on are given up. Raises ModelNotFound."""
+        self._operations.cancel(name, _UNLOADED)
         with self._control:
             model = self.model(name)
             model.expected &= not self._on_demand  # before its versions go: who hears of it asks for `ready`
@@ -221,17 +227,26 @@ class ModelManager:
             raise ModelNotReady(f"model {model!r} is not loaded{reason}")
         return found
 
-    def stop(self, timeout_s: float) -> None:
-        """Drains every version side by side, for at most `timeout_s`. A load in progress is its caller's to await."""
-        self._stopping = True
+    def stop_loading(self) -> None:
+        """Gives up every load that goes on, and each that is asked for from now on. What serves goes on serving."""
+        self._operations.cancel_all(_STOPPING)
         self._recovery.stop()
+
+    def stop(self, timeout_s: float) -> None:
+        """Drains every version side by side, for at most `timeout_s`.
+
+        Loads are given up; one ends as soon as its provider lets it, which is its caller's to await.
+        """
+        self.stop_loading()
         threads = [threading.Thread(target=version.unload, args=(timeout_s,)) for version in self.versions]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    def _load_from_disk(self, name: str, due: Callable[[Model, int], bool], *, force: bool) -> None:
+    def _load_from_disk(
+        self, name: str, due: Callable[[Model, int], bool], handle: LoadHandle, *, force: bool
+    ) -> None:
         entry = self.repository.rescan_model(name)
         if entry is None:
             raise ModelNotFound(f"no model {name!r} in the repository")
@@ -240,14 +255,16 @@ class ModelManager:
         # A broken model.toml does not tell whether the model is required: what it said before holds on.
         model.entry = replace(model.entry, error=entry.error) if entry.error else entry
         warn_of_too_many(self._cores, self._configs)
-        failures = self._load_wanted(model, due, force=force)
+        failures = self._load_wanted(model, due, handle, force=force)
         self._settle(model)
         if known is None and not model.versions:
             del self._models[name]  # nothing came of it
         if failures:
             raise load_failed(name, failures)
 
-    def _load_wanted(self, model: Model, due: Callable[[Model, int], bool], *, force: bool) -> list[str]:
+    def _load_wanted(
+        self, model: Model, due: Callable[[Model, int], bool], handle: LoadHandle, *, force: bool
+    ) -> list[str]:
         """Loads those versions its policy wants that are due, drops what it does not want.
 
         Returns the reasons of those that failed.
@@ -265,7 +282,7 @@ class ModelManager:
         failures = [
             reason
             for number in wanted
-            if due(model, number) and (reason := self._load_version(model, number, force=force))
+            if due(model, number) and (reason := self._load_version(model, number, handle, force=force))
         ]
         if not failures and all(model.versions[number].serves for number in wanted):
             self._drop(model, set(model.versions) - set(wanted))
@@ -298,7 +315,7 @@ class ModelManager:
                 version.reload_refused(reason)
         return reason
 
-    def _load_version(self, model: Model, number: int, *, force: bool) -> str:
+    def _load_version(self, model: Model, number: int, handle: LoadHandle, *, force: bool) -> str:
         """Loads a version aside and puts it in its place. Returns why not, or nothing."""
         entry = model.entry
         model.tried[number] = model.files_of(number)
@@ -308,7 +325,7 @@ class ModelManager:
             model.versions[number] = fresh  # so that LOADING shows
             if before is not None:
                 before.unload(0.0)  # one whose device failed still has its session
-        self._loader.load(fresh, entry, self._configs)
+        self._loader.load(fresh, entry, self._configs, handle)
         failure = why_not(before, fresh, force=force)
         if model.versions[number] is not fresh and before is not None:
             if failure:
@@ -332,15 +349,15 @@ class ModelManager:
             return Outcome.OVER
         if version.serves:
             return version.climb_back()
-        if version.state is not State.FAILED or version.chain is None:
+        if version.state is not State.FAILED or version.chain is None or version.cancelled:
             return Outcome.OVER
         if reason := why_unfit(self._registry, version.chain, allowed_below(version.chain, 0)):
             version.history.note(EventKind.PROBE_FAILED, reason)
             return Outcome.NOT_YET
-        with self._control:
-            if self._stopping or model.versions.get(number) is not version:
+        with self._operations.begin(name) as handle, self._control:
+            if handle.cancelled or model.versions.get(number) is not version:
                 return Outcome.OVER
-            failure = self._load_version(model, number, force=True)
+            failure = self._load_version(model, number, handle, force=True)
         return Outcome.NOT_YET if failure else Outcome.RECOVERED
 
     def _notify(self, version: ModelVersion) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ortolan_backends.errors import DeviceFailure, OpenRefused, RunFailed
 from ortolan_backends.runtime.assignment import Assignment
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.session import RunHandle, Session
 from ortolan_server.chains.contract import CPU
 from ortolan_server.chains.numeric import NumericCheck
@@ -42,16 +43,18 @@ class AgainstCpu:
         samples: Sequence[Sample],
         random_operators: Sequence[str],
         open_on_cpu: Callable[[], Session],
+        handle: LoadHandle,
     ) -> None:
-        """`open_on_cpu` opens the same model on the CPU alone; it may raise OpenRefused."""
+        """`open_on_cpu` opens the same model on the CPU alone; it may raise OpenRefused. `handle` stops the load."""
         self._tolerance = Tolerance(numeric.atol, numeric.rtol, numeric.min_cosine, numeric.min_top1, numeric.min_equal)
         self._samples = _to_compare(samples)
         self._open_on_cpu = open_on_cpu
+        self._handle = handle
         self._skipped = _why_not(numeric, random_operators)
         self._cases: list[_Case] = []
 
     def __call__(self, session: Session, assignment: Assignment) -> NumericCheck | None:
-        """None: all its nodes are on the CPU."""
+        """None: all its nodes are on the CPU. Raises LoadCancelled."""
         if all(node.provider == CPU for node in assignment.nodes):
             return None
         try:
@@ -73,7 +76,7 @@ class AgainstCpu:
         cases = []
         for sample, feeds in fed:
             try:
-                cases.append(_Case(feeds, _run(session, signature, feeds)))
+                cases.append(_Case(feeds, self._run(session, signature, feeds)))
             except RunFailed as error:
                 raise LoadFailed(f"{sample.label}: the CPU refuses: {error}") from error
         return cases
@@ -81,7 +84,7 @@ class AgainstCpu:
     def _compare(self, session: Session, signature: Signature) -> NumericCheck:
         recorded = all(sample.recorded for sample in self._samples)
         try:
-            answers = [_run(session, signature, case.feeds) for case in self._cases]
+            answers = [self._run(session, signature, case.feeds) for case in self._cases]
         except DeviceFailure as error:
             return NumericCheck(recorded=recorded, fault=f"the device failed at the first run: {error}")
         except RunFailed as error:
@@ -97,6 +100,11 @@ class AgainstCpu:
                 faults.append(_fault(found, pairs))
         fault = f"{listed(faults)}; allowed {_allowed(self._tolerance, outputs)}" if faults else ""
         return NumericCheck(tuple(outputs), len(self._cases), recorded, fault=fault)
+
+    def _run(self, session: Session, signature: Signature, feeds: Arrays) -> Answers:
+        run = RunHandle()
+        with self._handle.stopped_by(run.terminate):
+            return session.run(feeds, [spec.name for spec in signature.outputs], run)
 
     def _sizes_are_guessed(self, signature: Signature) -> bool:
         """Whether nobody said how large the inputs are: a rung may rightly refuse an image of one pixel."""
@@ -137,10 +145,6 @@ def _inputs(sample: Sample, signature: Signature) -> Arrays:
     """At the first of its batch sizes: a few rows are enough."""
     rows = sample.sizes[0] if sample.sizes and signature.has_batch_axis else None
     return first_rows(signature, sample.inputs(signature, rows), _MOST_ROWS)
-
-
-def _run(session: Session, signature: Signature, feeds: Arrays) -> Answers:
-    return session.run(feeds, [spec.name for spec in signature.outputs], RunHandle())
 
 
 def _fault(found: Difference, pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.failover import allowed_below
@@ -22,10 +24,20 @@ _NOT_THE_MODEL = (".toml", ".lock", ".pbtxt")
 
 
 class Opener:
-    """What it opens is that of the first load: files that have changed since are not taken for it."""
+    """What it opens is that of the first load: files that have changed since are not taken for it.
+
+    Once `handle` is cancelled it raises LoadCancelled.
+    """
 
     def __init__(  # noqa: PLR0913 - all that a model is opened with
-        self, registry: Registry, model: str, path: Path, chain: Chain, config: ModelToml, folder: Path
+        self,
+        registry: Registry,
+        model: str,
+        path: Path,
+        chain: Chain,
+        config: ModelToml,
+        folder: Path,
+        handle: LoadHandle,
     ) -> None:
         """`folder` is that of the model's model.toml."""
         self._registry = registry
@@ -34,6 +46,7 @@ class Opener:
         self._chain = chain
         self._config = config
         self._folder = folder
+        self._handle = handle
         self._files = self._look()
 
     def first(self, opened: Callable[[OpenModel], None]) -> OpenModel:
@@ -60,7 +73,7 @@ class Opener:
         return self._warmed(self._open(rungs))[0]
 
     def _open(self, rungs: Sequence[int]) -> OpenModel:
-        return open_model(self._registry, self._path, self._chain, self._config, self._folder, rungs)
+        return open_model(self._registry, self._path, self._chain, self._config, self._folder, Load(rungs, self._handle))
 
     def _warmed(self, opened: OpenModel) -> tuple[OpenModel, bool]:
         """The model after its first runs; without a session, and whether the device was at fault, when they fail."""
@@ -68,7 +81,7 @@ class Opener:
         if session is None or opened.signature is None:
             return opened, False
         try:
-            warm_up(session, opened.signature, opened.samples, self._model)
+            warm_up(session, opened.signature, opened.samples, self._model, self._handle)
         except DeviceFailure as error:
             return opened.refused("warm", f"the device failed at the first run: {error}"), True
         except OutOfMemory as error:

@@ -10,6 +10,7 @@ from ortolan_backends.runtime.model import ModelFile, read_model, walk
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import Attempt, ChainReport
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis
@@ -46,13 +47,16 @@ class OpenModel:
 
 
 def open_model(  # noqa: PLR0913 - all that a model is opened with
-    registry: Registry, path: Path, chain: Chain, config: ModelToml, folder: Path, rungs: Sequence[int] = ()
+    registry: Registry, path: Path, chain: Chain, config: ModelToml, folder: Path, load: Load | None = None
 ) -> OpenModel:
     """Opens the model at `path` on its chain, which is that of `config` or takes its place; or on some of its rungs.
 
     `folder` is that of its model.toml: recorded inputs lie in it. What is wrong with the model, its samples or a rung
-    is in the report. With `trust_inputs` a model is taken with which some input can end the process.
+    is in the report; only LoadCancelled is raised. With `trust_inputs` a model is taken with which some input can end
+    the process.
     """
+    load = load or Load()
+    load.handle.require_wanted()
     try:
         model = read_model(path)
         check_external_data(model.proto, path.parent)
@@ -61,9 +65,13 @@ def open_model(  # noqa: PLR0913 - all that a model is opened with
             _refuse_hazards(model)
         samples = read_samples(config, folder)
         against_cpu = AgainstCpu(
-            config.numeric, samples, model.random_operators, lambda: registry.open_on_cpu(model, chain)
+            config.numeric,
+            samples,
+            model.random_operators,
+            lambda: registry.open_on_cpu(model, chain, load),
+            load.handle,
         )
-        report = open_against_lock(registry, model, chain, lock_path(path, config.file), against_cpu, rungs)
+        report = open_against_lock(registry, model, chain, lock_path(path, config.file), against_cpu, load)
     except UnservableModel as error:
         return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
     except (InvalidConfig, LoadFailed) as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import structlog
 
-from ortolan_backends.errors import DeviceFailure
+from ortolan_backends.errors import DeviceFailure, LoadCancelled
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
@@ -76,6 +77,7 @@ class ModelVersion:
         self.failover: Failover | None = None
         # A worker whose device failed and an unload may want the next state at once.
         self.turn = threading.RLock()
+        self._opening = LoadHandle()
         self._signature: Signature | None = None
         self._engine: Engine | None = None
         self._taking: Engine | None = None
@@ -137,6 +139,9 @@ class ModelVersion:
         self._advance(State.LOADING)
         try:
             self._load(registry, where, folder, threads, lost_rung)
+        except LoadCancelled as error:
+            self.report = None  # what was found out is not all there is
+            self.fail(str(error))
         except Exception:
             # A third party's backend may raise anything: the other models must not suffer.
             log.exception("model_load_crashed", model=self.model, version=self.version)
@@ -149,7 +154,7 @@ class ModelVersion:
         except InvalidConfig as error:
             self._advance(State.FAILED, str(error))
             return
-        opener = Opener(registry, self.model, self.path, chain, self.config, folder)
+        opener = Opener(registry, self.model, self.path, chain, self.config, folder, self._opening)
 
         def warming(opened: OpenModel) -> None:
             self.report = opened.report
@@ -167,6 +172,7 @@ class ModelVersion:
         self._signature = opened.signature
         self.failover = Failover(self, registry, opener.on, lost_rung, standby=self.config.failover.standby)
         with self.turn:
+            self._opening.require_wanted()  # from here on `unload()` finds the engine
             self.history.note(EventKind.LOADED, step=Step(to_rung=report.rung, to_provider=report.provider))
             self.seat(opened)
         self.failover.prepare()
@@ -174,8 +180,10 @@ class ModelVersion:
     def seat(self, opened: OpenModel, reason: str = "") -> None:
         """From now on calls run on the session of `opened`. `reason`: why it is not the one that served before.
 
-        Under `turn`. A version that is being drained, or was, keeps its state.
+        Under `turn`. A version that is being drained keeps its state, and one that has gone takes nothing.
         """
+        if self._opening.cancelled:
+            return
         report = opened.report
         name = (report.provider, report.rung)
         self.statistics = self.by_seat.setdefault(name, Statistics())
@@ -220,14 +228,24 @@ class ModelVersion:
         except ServerStopping as error:
             raise self.not_ready() from error
 
+    def cancel(self, reason: str) -> None:
+        """Whatever is being opened for it is given up; a load that goes on ends FAILED. Any thread."""
+        self._opening.cancel(reason)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._opening.cancelled
+
     def unload(self, timeout_s: float) -> None:
-        """Finishes what is queued, for at most `timeout_s`, then lets the session go."""
+        """Finishes what is queued, for at most `timeout_s`, then lets the session go. It opens none from then on."""
         with self.turn:
             if self.serves:
                 self._advance(State.DRAINING)
             engine = self._engine
         if engine is not None:
             engine.drain(timeout_s if self.state is State.DRAINING else 0.0)
+        self.cancel("the model was unloaded")  # only now: calls may have waited for the next rung
+        if engine is not None:
             engine.stop()
         with self.turn:
             self._engine = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunFailed
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.session import RunHandle, Session
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.samples import Sample
@@ -16,17 +17,17 @@ __all__ = ["warm_up"]
 log = structlog.get_logger()
 
 
-def warm_up(session: Session, signature: Signature, samples: Sequence[Sample], model: str) -> None:
+def warm_up(session: Session, signature: Signature, samples: Sequence[Sample], model: str, handle: LoadHandle) -> None:
     """Runs the model on its samples, each at its batch sizes from the smallest, as often as it says.
 
     Raises LoadFailed for a sample that does not fit the model or that the model refuses; where nobody wrote it, the
-    model serves cold instead. Raises DeviceFailure, and OutOfMemory, which names sample and rows.
+    model serves cold instead. Raises DeviceFailure, OutOfMemory, which names sample and rows, and LoadCancelled.
     """
     start_s = time.monotonic()
     runs = 0
     for sample in samples:
         try:
-            runs += _run_all(session, signature, sample)
+            runs += _run_all(session, signature, sample, handle)
         except LoadFailed as error:
             if sample.declared:
                 raise
@@ -35,14 +36,16 @@ def warm_up(session: Session, signature: Signature, samples: Sequence[Sample], m
     say("model_warmed", model=model, runs=runs, seconds=round(time.monotonic() - start_s, 3))
 
 
-def _run_all(session: Session, signature: Signature, sample: Sample) -> int:
+def _run_all(session: Session, signature: Signature, sample: Sample, handle: LoadHandle) -> int:
     """Returns how many runs it were."""
     runs = 0
     outputs = [spec.name for spec in signature.outputs]
     for batch in sample.batches(signature):
         try:
             for _ in range(sample.runs):
-                session.run(batch.feeds, outputs, RunHandle())
+                run = RunHandle()
+                with handle.stopped_by(run.terminate):
+                    session.run(batch.feeds, outputs, run)
                 runs += 1
         except DeviceFailure:
             raise

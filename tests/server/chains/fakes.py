@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
@@ -14,7 +15,7 @@ from ortolan_backends.cpu import CpuBackend
 from ortolan_backends.options import ProviderOptions, option
 from ortolan_backends.runtime.session import Session
 
-__all__ = ["CPU", "LIBRARY_LINE", "NOWHERE", "Fake", "FakeOptions", "catalog"]
+__all__ = ["CPU", "LIBRARY_LINE", "NOWHERE", "Fake", "FakeOptions", "Gated", "catalog", "gated"]
 
 CPU = "CPUExecutionProvider"
 NOWHERE = "NowhereExecutionProvider"
@@ -95,6 +96,28 @@ class Crashing(Fake):
         raise ZeroDivisionError("the third party divides by zero")
 
 
+class Gated(Fake):
+    """One whose sessions wait at a gate, which stands open unless a test closes it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, doing=self._wait)
+        self._open = threading.Event()
+        self._open.set()
+        self.arrived = threading.Event()
+
+    def close(self) -> None:
+        self.arrived.clear()
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def _wait(self, session_options: Any) -> None:
+        self.arrived.set()
+        self._open.wait()
+        take_all(session_options)
+
+
 class QuickCpu(CpuBackend):
     """Our own, without the process that its probe starts."""
 
@@ -112,6 +135,7 @@ warning = Fake("warning", doing=warn_and_refuse)
 contradicting = Fake("contradicting", doing=contradict)
 crashing = Crashing("crashing")
 counting = Fake("counting", doing=count_sessions)
+gated = Gated("gated")
 idle = Fake("idle", provider=NOWHERE, doing=lambda _session_options: None)
 
 

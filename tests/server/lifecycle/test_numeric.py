@@ -7,11 +7,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import read_model
 from ortolan_backends.runtime.session import Session
 from ortolan_server.chains.contract import VerdictState
 from ortolan_server.chains.ladder import Attempt, AttemptOutcome, ChainReport
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.numeric import NumericCheck
 from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.numeric import AgainstCpu
@@ -228,9 +230,9 @@ def test_the_cpu_is_asked_once_for_all_sessions_of_a_load(opening: Opening, tmp_
 
     def open_on_cpu() -> Session:
         asked.append("cpu")
-        return opening.registry.open_on_cpu(read_model(tmp_path / "m" / "1" / "model.onnx"), report.chain)
+        return opening.registry.open_on_cpu(read_model(tmp_path / "m" / "1" / "model.onnx"), report.chain, Load())
 
-    against_cpu = AgainstCpu(Numeric(), read_samples(ModelToml(), tmp_path), (), open_on_cpu)
+    against_cpu = AgainstCpu(Numeric(), read_samples(ModelToml(), tmp_path), (), open_on_cpu, LoadHandle())
     assert asked == []
     first, second = (against_cpu(report.session, report.assignment) for _ in range(2))
     assert first == second
