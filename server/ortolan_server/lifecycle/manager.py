@@ -244,9 +244,7 @@ class ModelManager:
         for thread in threads:
             thread.join()
 
-    def _load_from_disk(
-        self, name: str, due: Callable[[Model, int], bool], handle: LoadHandle, *, force: bool
-    ) -> None:
+    def _load_from_disk(self, name: str, due: Callable[[Model, int], bool], handle: LoadHandle, *, force: bool) -> None:
         entry = self.repository.rescan_model(name)
         if entry is None:
             raise ModelNotFound(f"no model {name!r} in the repository")

@@ -73,7 +73,9 @@ class Opener:
         return self._warmed(self._open(rungs))[0]
 
     def _open(self, rungs: Sequence[int]) -> OpenModel:
-        return open_model(self._registry, self._path, self._chain, self._config, self._folder, Load(rungs, self._handle))
+        return open_model(
+            self._registry, self._path, self._chain, self._config, self._folder, Load(rungs, self._handle)
+        )
 
     def _warmed(self, opened: OpenModel) -> tuple[OpenModel, bool]:
         """The model after its first runs; without a session, and whether the device was at fault, when they fail."""

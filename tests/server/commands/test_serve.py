@@ -54,6 +54,17 @@ def test_a_signal_ends_it_while_a_model_loads(number: signal.Signals, tmp_path: 
         assert time.monotonic() - started_s < SLOW_S / 2
 
 
+def test_a_signal_ends_the_load_itself_where_that_can_be(tmp_path: Path) -> None:
+    models.save(models.long_to_open(), tmp_path / "m")
+    models.save(models.add_one(), tmp_path / "n")
+    with running_server(tmp_path, "--log-level", "debug", wait_for="server_listening") as server:
+        server.wait_for("model_changed", model="m", state="LOADING")
+        assert server.stop() == 0
+    failed = [event for event in server.events if event["event"] in ("model_failed", "model_ready")]
+    reasons = {event["model"]: event.get("reason") for event in failed}
+    assert reasons == {"m": "the load was cancelled: the server is stopping"}, "the rest was not begun"
+
+
 def slow_backend(folder: Path) -> Path:
     """A third party's package whose backend takes its time to attach."""
     shutil.copytree(ECHO, folder)

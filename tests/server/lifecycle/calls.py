@@ -2,6 +2,9 @@
 
 import math
 import queue
+import threading
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from ortolan_server.errors import OrtolanError
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.version import ModelVersion
 
-__all__ = ["Heard", "add_one", "break_device"]
+__all__ = ["Heard", "add_one", "break_device", "until"]
 
 WAIT_S = 30.0
 
@@ -35,6 +38,13 @@ def break_device(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", fail)
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < end, "it did not come to that"
+        threading.Event().wait(0.005)
 
 
 class Heard:

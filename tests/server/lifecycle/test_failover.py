@@ -1,7 +1,5 @@
 """A provider that fails on command under a version: who answers then, what is told, and how it comes back."""
 
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
 from tests.faulty_provider.faulty import Faulty
 from tests.server.conftest import Manage
-from tests.server.lifecycle.calls import WAIT_S, Heard, add_one
+from tests.server.lifecycle.calls import Heard, add_one, until
 
 CPU = '\n[[chain]]\nprovider = "cpu"\n'
 BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
@@ -43,13 +41,6 @@ def serve(manage: Manage, faulty: Faulty, tmp_path: Path) -> Serve:
         return manage(tmp_path / "models")
 
     return make
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end, "it did not come to that"
-        threading.Event().wait(0.005)
 
 
 def provider(version: ModelVersion) -> str:
