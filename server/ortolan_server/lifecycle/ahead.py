@@ -9,6 +9,7 @@ import structlog
 
 from ortolan_backends.contract import Caches
 from ortolan_backends.errors import RunFailed
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.cache.entry import size_of
 from ortolan_server.cache.use import CacheResult, CacheUse
 from ortolan_server.chains.chain import Chain
@@ -133,7 +134,7 @@ def _first_runs(opened: OpenModel, model: str) -> str:
         tried = any(attempt.outcome is AttemptOutcome.OPENED for attempt in opened.report.attempts)
         return opened.report.verdict.sentence if tried else ""
     try:
-        warm_up(opened.report.session, opened.signature, opened.samples, model)
+        warm_up(opened.report.session, opened.signature, opened.samples, model, LoadHandle())
     except (LoadFailed, RunFailed) as error:
         return str(error)
     return ""
