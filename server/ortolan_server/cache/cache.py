@@ -24,7 +24,7 @@ from ortolan_backends.runtime.session import OpenRung, Session
 from ortolan_server.cache.entry import Entry, Stamps, size_of, stamps
 from ortolan_server.cache.folder import CacheFolder, too_many
 from ortolan_server.cache.key import Digests, KeyParts, changes
-from ortolan_server.cache.locks import KeyLock
+from ortolan_server.cache.locks import KeyLocks
 from ortolan_server.cache.use import CacheResult, CacheUse
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.external_data import external_files
@@ -37,6 +37,7 @@ Opened = tuple[Session, list[LogLine]]
 Opening = Callable[[OpenRung], Opened]
 
 _FILES_NAMED = 3
+_NOTHING_YET = "the provider had kept nothing"
 
 
 class _NotKept(Exception):
@@ -61,7 +62,7 @@ class _Wanted:
         if record is None:
             return ""
         if not stamps(self.entry.files):
-            return "the provider had kept nothing"
+            return _NOTHING_YET
         changed = "" if self.writes_while_running else self.entry.fault(record)
         return f"{changed} is not as the provider wrote it" if changed else None
 
@@ -138,38 +139,39 @@ class Cache:
         return _Wanted(entry, parts, model.path.absolute(), options, backend.writes_while_running(rung.options))
 
     def _open(self, wanted: _Wanted, opening: Opening) -> tuple[Opened, CacheUse]:
-        """Raises OSError for what is wrong with the cache, and what `opening` raises."""
-        lock = KeyLock(wanted.entry.lock_path)
+        """Raises OSError and _NotKept for what is wrong with the cache, and what `opening` raises."""
+        locks = wanted.entry.locks()
         start_s = time.monotonic()
         try:
-            wanted.entry.lock_path.parent.mkdir(exist_ok=True, mode=0o700)
-            lock.share()
+            wanted.entry.folder.parent.mkdir(exist_ok=True, mode=0o700)
+            locks.opening.share()
             fault = wanted.fault()
             if fault is not None:
-                lock.own()
+                locks.opening.own()
                 fault = wanted.fault()  # somebody may have built it while we waited
             if fault is None:
-                lock.share()
-                opened, use = self._load(wanted, lock, opening, time.monotonic() - start_s)
+                locks.opening.share()
+                opened, use = self._load(wanted, locks, opening, time.monotonic() - start_s)
             else:
-                opened, use = self._build(wanted, lock, opening, fault)
+                opened, use = self._build(wanted, locks, opening, fault)
         except BaseException:
-            lock.close()
+            locks.close()
             raise
-        # Shared until the session is gone, so that nobody removes what it may still read or write.
-        weakref.finalize(opened[0], lock.close)
+        locks.opening.close()
+        weakref.finalize(opened[0], locks.use.close)
         return opened, use
 
-    def _load(self, wanted: _Wanted, lock: KeyLock, opening: Opening, waited_s: float) -> tuple[Opened, CacheUse]:
-        """Of an entry that is whole. The lock is shared, and is so at the end."""
-        lock.touch()
+    def _load(self, wanted: _Wanted, locks: KeyLocks, opening: Opening, waited_s: float) -> tuple[Opened, CacheUse]:
+        """Of an entry that is whole."""
+        locks.use.share()
+        locks.use.touch()
         before = stamps(wanted.entry.files)
         start_s = time.monotonic()
         try:
             opened = opening(wanted.rung)
         except OpenRefused as error:
-            lock.own()
-            return self._build(wanted, lock, opening, f"what was kept did not open: {error.reason}")
+            locks.opening.own()
+            return self._build(wanted, locks, opening, f"what was kept did not open: {error.reason}")
         built = _differing(before, stamps(wanted.entry.files))
         if not built:
             return opened, self._use(wanted, CacheResult.HIT, waited_s)
@@ -177,23 +179,30 @@ class Cache:
         reason = f"the provider did not take what was kept, and compiled again: {_named(built)} is new"
         return opened, self._keep(wanted, CacheResult.MISS, seconds, reason)
 
-    def _build(self, wanted: _Wanted, lock: KeyLock, opening: Opening, fault: str) -> tuple[Opened, CacheUse]:
-        """The lock is owned, and shared at the end."""
+    def _build(self, wanted: _Wanted, locks: KeyLocks, opening: Opening, fault: str) -> tuple[Opened, CacheUse]:
+        """While nobody else opens through the entry. Raises _NotKept when a session uses what is to be replaced."""
         older = () if fault else self._older(wanted)
-        wanted.entry.prepare()
-        lock.touch()
+        locks.use.close()
+        if locks.use.own_if_free():
+            wanted.entry.prepare()
+        elif wanted.fault() != _NOTHING_YET:
+            raise _NotKept(f"{fault or 'it is not whole'}, and a session still uses it")
+        locks.use.share()
+        locks.use.touch()
         start_s = time.monotonic()
         try:
             opened = opening(wanted.rung)
         except BaseException:
-            wanted.entry.remove()
+            locks.use.close()
+            if locks.use.own_if_free():
+                wanted.entry.remove()
             raise
         seconds = time.monotonic() - start_s
         if older:
             use = self._keep(wanted, CacheResult.STALE, seconds, "; ".join(older))
         else:
             use = self._keep(wanted, CacheResult.MISS, seconds, fault)
-        lock.share()
+        locks.opening.close()
         self._evict()
         return opened, use
 

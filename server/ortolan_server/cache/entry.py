@@ -2,7 +2,7 @@
 
 <cache>/<provider>/<key>/entry.json     written last: without it the entry is a build that did not end
 <cache>/<provider>/<key>/files/         the provider's own
-<cache>/<provider>/<key>.lock           see locks.py
+<cache>/<provider>/<key>.lock           and <key>.opening: see locks.py
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ortolan_server.cache.key import KeyParts
+from ortolan_server.cache.locks import KeyLocks
 
 __all__ = ["Entry", "Record", "Stamps", "size_of", "stamps"]
 
@@ -49,6 +50,9 @@ class Entry:
         self.folder = provider_folder / key
         self.files = self.folder / _FILES
         self.lock_path = provider_folder / f"{key}.lock"
+
+    def locks(self) -> KeyLocks:
+        return KeyLocks(self.folder)
 
     def record(self) -> Record | None:
         """None for what is not there, not whole, or not ours to read."""

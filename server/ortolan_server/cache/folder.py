@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ortolan_server.cache.entry import Entry
 from ortolan_server.cache.key import is_key
-from ortolan_server.cache.locks import KeyLock
 from ortolan_server.errors import InvalidConfig
 
 __all__ = ["CacheFolder", "Kept", "too_many"]
@@ -97,19 +96,19 @@ class CacheFolder:
         """Whether a session uses it, or somebody builds it. Raises OSError."""
         if not entry.lock_path.exists():
             return False
-        lock = KeyLock(entry.lock_path)
+        locks = entry.locks()
         try:
-            return not lock.own_if_free()
+            return not locks.own_if_free()
         finally:
-            lock.close()
+            locks.close()
 
     def _evict(self, entry: Entry) -> bool:
-        lock = KeyLock(entry.lock_path)
+        locks = entry.locks()
         try:
-            if not lock.own_if_free():
+            if not locks.own_if_free():
                 return False
             entry.remove()
-            lock.remove()
+            locks.remove()
         finally:
-            lock.close()
+            locks.close()
         return True

@@ -1,7 +1,8 @@
-"""One builder at a time, and no eviction of what is in use: a lock file for each key, held by `flock`.
+"""One builder at a time, and no removal of what is in use: two lock files for each key, held by `flock`.
 
-The kernel lets go of a lock when its process ends, however it ends. The file's time is that of its last use, so that
-the entry itself is not written to when it is used.
+Whoever opens a session through an entry holds the first while it opens, alone if it builds, so that others wait for a
+build and for nothing else; and it shares the second for as long as the session lives, so that nobody removes what it
+may still read or write. The kernel lets go of a lock when its process ends, however it ends.
 """
 
 import errno
@@ -10,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["KeyLock"]
+__all__ = ["KeyLock", "KeyLocks"]
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_OPEN = -1
@@ -33,10 +34,11 @@ class KeyLock:
         self._hold(fcntl.LOCK_EX)
 
     def own_if_free(self) -> bool:
-        """False while somebody uses it. Raises OSError."""
+        """False while somebody else holds it, and then nothing is held. Raises OSError."""
         try:
             self._hold(fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.close()
             return False
         return True
 
@@ -46,7 +48,7 @@ class KeyLock:
             os.utime(self._descriptor)
 
     def remove(self) -> None:
-        """Removes the file of a lock that is owned; whoever waits for it takes a new one. Raises OSError."""
+        """Removes the file of a lock that is owned; whoever waits for it makes a new one. Raises OSError."""
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -69,6 +71,33 @@ class KeyLock:
             return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
         except FileNotFoundError:
             return False
+
+
+class KeyLocks:
+    """Both of a key. `use` has the time of the last use, so that the entry itself is not written to when it is used."""
+
+    def __init__(self, stem: Path) -> None:
+        """Of the files beside the entry's folder, `stem`; holds nothing yet."""
+        self.opening = KeyLock(stem.with_name(f"{stem.name}.opening"))
+        self.use = KeyLock(stem.with_name(f"{stem.name}.lock"))
+
+    def own_if_free(self) -> bool:
+        """False while somebody opens or uses it, and then nothing is held. Raises OSError."""
+        if not self.opening.own_if_free():
+            return False
+        if not self.use.own_if_free():
+            self.opening.close()
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Both files; both are to be owned. Raises OSError."""
+        self.use.remove()
+        self.opening.remove()
+
+    def close(self) -> None:
+        self.use.close()
+        self.opening.close()
 
 
 def _open(path: Path) -> int:

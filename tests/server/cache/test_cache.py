@@ -229,6 +229,46 @@ def test_an_entry_is_in_use_until_its_session_is_gone(through: Open, folder: Pat
     lock.close()
 
 
+def test_what_a_session_uses_is_not_replaced_and_nobody_waits_for_it(through: Open) -> None:
+    backend = Keeping("keeping")
+    session, first = through(backend)
+    assert first is not None
+    Path(first.folder, "optimised.onnx").write_bytes(b"damaged")
+    use = used(through(backend))
+    assert (use.result, use.folder) == (MISS, "")
+    assert use.reason == "not kept: optimised.onnx is not as the provider wrote it, and a session still uses it"
+    del session
+    gc.collect()
+    assert used(through(backend)).reason == "optimised.onnx is not as the provider wrote it"
+    assert used(through(backend)).result is HIT
+
+
+def test_what_does_not_open_and_is_in_use_is_left(through: Open) -> None:
+    backend = Keeping("keeping", late=True)
+    session, first = through(backend)
+    assert first is not None
+    Path(first.folder, "optimised.onnx").write_bytes(b"damaged")
+    use = used(through(backend))
+    assert use.reason == (
+        "not kept: what was kept did not open: the artefact cannot be read, and a session still uses it"
+    )
+    assert backend.built[-1] == "", "it opened without the cache"
+    assert session.providers
+
+
+def test_a_second_session_of_what_is_written_while_it_runs_needs_no_wait(through: Open) -> None:
+    backend = Keeping("keeping", doing=fakes.nothing, late=True)
+    session, first = through(backend)
+    other, second = through(backend)
+    assert first is not None
+    assert second is not None
+    assert (second.result, second.reason) == (MISS, "the provider had kept nothing")
+    assert second.folder == first.folder
+    Path(first.folder, "engine").write_bytes(b"made at the first request")
+    assert used(through(backend)).result is HIT
+    assert (session.providers, other.providers) == ((fakes.CPU,), (fakes.CPU,))
+
+
 def test_uses_are_counted_by_provider_and_result(folder: Path, model: ModelFile, runtime_log: RuntimeLog) -> None:
     cache = Cache(folder, GIB)
     backend = Keeping("keeping")

@@ -48,6 +48,20 @@ def test_a_kept_contract_on_the_second_rung() -> None:
         assert wanted in text
 
 
+@pytest.mark.parametrize(
+    ("use", "told"),
+    [
+        (pb.CacheUse(result=pb.CacheUse.HIT, bytes=12_897_485), "opened in 0.0 s cache HIT 12.3 MiB"),
+        (pb.CacheUse(result=pb.CacheUse.MISS, bytes=2048), "opened in 0.0 s cache MISS 2.0 KiB"),
+        (pb.CacheUse(result=pb.CacheUse.STALE, bytes=5, reason="driver 1 -> 2"), "cache STALE 5 bytes driver 1 -> 2"),
+        (pb.CacheUse(result=pb.CacheUse.MISS, reason="not kept: why"), "cache MISS not kept: why"),
+    ],
+)
+def test_what_the_cache_had_stands_with_the_attempt(use: pb.CacheUse, told: str) -> None:
+    attempt = pb.Attempt(rung=1, provider="openvino", outcome=pb.Attempt.OPENED, cache=use)
+    assert told in _text(pb.Assignment(attempts=[attempt]))
+
+
 def test_a_broken_contract() -> None:
     text = _text(BROKEN)
     for wanted in (
