@@ -41,7 +41,7 @@ class Load:
     compile_ms: int
     """Of `ov::Core::compile_model`, as the provider's own log has it."""
     files: dict[str, tuple[int, int]]
-    """Inode and time of change of everything below the cache's folder when the session was open."""
+    """Inode and time of change of everything in the cache's entries when the session was open."""
 
 
 def unavailable() -> str:
@@ -83,7 +83,7 @@ def load_at_once(model: Path, caches: Sequence[Path | str], python: str = sys.ex
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    found = [path for path in folder.glob("*/*/**/*") if path.is_file()]  # locks lie beside the entries
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in sorted(found)}
 
 
