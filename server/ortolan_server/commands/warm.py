@@ -23,7 +23,7 @@ from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.ahead import Ahead, AheadOutcome, Errand, errand, run_errand
 from ortolan_server.repository import ModelEntry, Repository, wanted_versions
 from ortolan_server.settings import Settings
-from ortolan_server.telemetry.logs import configure
+from ortolan_server.telemetry.logs import errors_only
 
 __all__ = ["warm"]
 
@@ -79,11 +79,11 @@ def warm(
 def _run(entries: Sequence[ModelEntry], cache: Cache) -> list[Ahead]:
     found: list[Ahead] = []
     runtime_log = RuntimeLog(_quiet)
-    configure(runtime_log.start(), "error")
+    runtime_log.start()
     try:
         registry = Registry(Catalog.from_entry_points(), runtime_log, cache=cache)
         tasks = [task for entry in entries for task in _errands(registry, entry)]
-        with others_on_stderr(), WarmProgress(sum(len(task.rungs) for task in tasks)) as progress:
+        with others_on_stderr(), errors_only(), WarmProgress(sum(len(task.rungs) for task in tasks)) as progress:
             for task in tasks:
                 progress.begin(f"{task.entry.name}/{task.version}")
                 for each in run_errand(registry, task):

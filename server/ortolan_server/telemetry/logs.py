@@ -1,14 +1,15 @@
 """Log events: for a person on a terminal, JSON lines otherwise; ONNX Runtime's own lines among them."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 import structlog
 
 from ortolan_backends.runtime.log import LogLine
 
-__all__ = ["configure", "foreign_line", "runtime_line"]
+__all__ = ["configure", "errors_only", "foreign_line", "runtime_line"]
 
 _METHODS = {"V": "debug", "I": "debug", "W": "warning", "E": "error", "F": "critical"}
 
@@ -30,6 +31,17 @@ def configure(descriptor: int, level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", stream)),
         cache_logger_on_first_use=True,
     )
+
+
+@contextmanager
+def errors_only() -> Iterator[None]:
+    """For a command whose answer says the rest: events below `error` are dropped meanwhile."""
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    try:
+        yield
+    finally:
+        structlog.configure(wrapper_class=before)
 
 
 def runtime_line(line: LogLine) -> None:

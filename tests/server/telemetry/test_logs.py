@@ -134,3 +134,17 @@ runtime_log.stop()
     events = run(program, PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
     conflict = [event for event in events if "Conflicting session configuration" in str(event.get("text"))]
     assert [(event["event"], event["level"]) for event in conflict] == [("onnxruntime_logged", "error")]
+
+
+def test_a_command_can_drop_all_but_errors() -> None:
+    code = """
+import structlog
+from ortolan_server.telemetry.logs import errors_only
+log = structlog.get_logger()
+with errors_only():
+    log.warning("dropped")
+    log.error("kept")
+log.info("told_again")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert [word for word in ("dropped", "kept", "told_again") if word in done.stdout] == ["kept", "told_again"]
