@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ortolan_server.errors import InvalidRequest, Overloaded
+from ortolan_server.errors import InvalidRequest, Overloaded, ServerStopping
 from ortolan_server.repository.entry import CONFIG_FILE, TRITON_FILE, ModelEntry, read_model_folder
 from ortolan_server.repository.given import Given
 
@@ -46,13 +46,14 @@ class Uploads:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
         self._root: Path | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def keep(self, files: Mapping[str, bytes]) -> Upload:
         """Writes the files, all or none.
 
-        Raises InvalidRequest for a path that is none, and Overloaded when they are too large, beside those that are
-        kept, for the limit or for the disk.
+        Raises InvalidRequest for a path that is none, Overloaded when they are too large, beside those that are kept,
+        for the limit or for the disk, and ServerStopping.
         """
         check_paths(list(files))
         size_bytes = sum(map(len, files.values()))
@@ -77,14 +78,17 @@ class Uploads:
         self._give_back(upload.size_bytes)
 
     def close(self) -> None:
-        """Removes all of them."""
+        """Removes all of them, for good."""
         with self._lock:
+            self._closed = True
             root, self._root = self._root, None
         if root is not None:
             shutil.rmtree(root, ignore_errors=True)
 
     def _new_folder(self) -> Path:
         with self._lock:
+            if self._closed:
+                raise ServerStopping("the server stops, and keeps no more files")
             if self._root is None:
                 self._root = Path(tempfile.mkdtemp(prefix="ortolan-uploads-"))
             return Path(tempfile.mkdtemp(dir=self._root))

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from ortolan_server.errors import InvalidRequest, Overloaded
+from ortolan_server.errors import InvalidRequest, Overloaded, ServerStopping
 from ortolan_server.repository import ModelToml
 from ortolan_server.repository.given import Given
 from ortolan_server.repository.names import upload_name_fault
@@ -102,6 +102,9 @@ def test_all_that_is_kept_has_a_bound(scratch: Path) -> None:
     assert not first.folder.exists()
     assert second.folder.exists()
     uploads.close()
+    assert list(scratch.iterdir()) == []
+    with pytest.raises(ServerStopping):
+        uploads.keep({MODEL: b"1"})
     assert list(scratch.iterdir()) == []
 
 
