@@ -130,7 +130,7 @@ def test_http_may_be_off(address: str, listens: str, *, loopback: bool) -> None:
             [
                 (
                     "settings: --default-deadline: must be a duration: a number of seconds, "
-                    "or a number with ms, s, m or h, not '2h 1s'"
+                    "or a number with ms, s, m, h or d, not '2h 1s'"
                 )
             ],
         ),
