@@ -1,5 +1,6 @@
 """How far the building ahead is, on stderr."""
 
+import os
 from types import TracebackType
 from typing import Self
 
@@ -14,8 +15,10 @@ _BAR_WIDTH = 16
 class WarmProgress:
     """A bar on a terminal, which goes when all is built; in a pipe nothing."""
 
-    def __init__(self, rungs: int) -> None:
-        console = Console(stderr=True, highlight=False)
+    def __init__(self, rungs: int, descriptor: int) -> None:
+        """`descriptor` is standard error as it was before ONNX Runtime's log took its place."""
+        self._stream = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="replace")
+        console = Console(file=self._stream, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(_BAR_WIDTH),
@@ -36,6 +39,7 @@ class WarmProgress:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
     ) -> None:
         self._bars.stop()
+        self._stream.close()
 
     def begin(self, model: str) -> None:
         self._bars.update(self._task, description=model)

@@ -79,11 +79,12 @@ def warm(
 def _run(entries: Sequence[ModelEntry], cache: Cache) -> list[Ahead]:
     found: list[Ahead] = []
     runtime_log = RuntimeLog(_quiet)
-    runtime_log.start()
+    terminal = runtime_log.start()
     try:
         registry = Registry(Catalog.from_entry_points(), runtime_log, cache=cache)
         tasks = [task for entry in entries for task in _errands(registry, entry)]
-        with others_on_stderr(), errors_only(), WarmProgress(sum(len(task.rungs) for task in tasks)) as progress:
+        rungs = sum(len(task.rungs) for task in tasks)
+        with others_on_stderr(), errors_only(), WarmProgress(rungs, terminal) as progress:
             for task in tasks:
                 progress.begin(f"{task.entry.name}/{task.version}")
                 for each in run_errand(registry, task):

@@ -2,6 +2,10 @@
 
 import json
 import os
+import pty
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from ortolan_server.cache.locks import KeyLock
 from tests import models
 
 Ortolan = Callable[..., Result]
+ROOT = Path(__file__).parents[3]
 CHAIN = '[[chain]]\nprovider = "keeping"\n[[chain]]\nprovider = "cpu"\n'
 
 
@@ -122,6 +127,29 @@ def test_the_users_own_folder_is_the_default(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert ortolan("warm", str(repository)).exit_code == 0
     assert list((tmp_path / "home" / ".cache" / "ortolan" / "keeping").iterdir())
+
+
+def test_a_bar_on_a_terminal_and_nothing_else_there(tmp_path: Path, repository: Path, folder: Path) -> None:
+    paths = [str(tmp_path / "packages"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "TERM": "xterm"}
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-c", "from ortolan_server.entry import main; main()", "warm", str(repository), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower, env=environment, text=True) as process:
+        os.close(follower)
+        shown = b"".join(iter(lambda: _read(leader), b"")).decode()
+        assert process.stdout is not None
+        assert [each["outcome"] for each in json.loads(process.stdout.read())] == ["BUILT", "BUILT"]
+    os.close(leader)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "2/2" in plain
+    assert "cache_used" not in plain
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except OSError:  # the terminal has no other end any more
+        return b""
 
 
 def test_list_tells_what_each_was_built_from(ortolan: Ortolan, repository: Path, folder: Path) -> None:
