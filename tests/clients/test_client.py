@@ -10,7 +10,7 @@ import pytest
 import ortolan_client
 from ortolan.inference import inference_pb2 as v2
 from ortolan.v1 import provider_reflection_pb2 as reflection
-from ortolan_client import BadAnswer, Client, HealthStatus, InvalidInput
+from ortolan_client import BadAnswer, Client, HealthStatus, InvalidInput, NotAllowed
 from tests.clients.canned import PROPERTIES, CannedServer
 
 
@@ -84,6 +84,19 @@ def test_model_calls(client: Client, canned: CannedServer) -> None:
     assert [model.name for model in client.index(ready=True)] == ["echo", "simple", "words"]
     client.unload("simple")
     assert canned.requests[-1] == v2.RepositoryModelUnloadRequest(model_name="simple")
+
+
+def test_what_a_load_is_asked_for_goes_as_tritons_clients_send_it(client: Client, canned: CannedServer) -> None:
+    with pytest.raises(NotAllowed):
+        client.load("simple", config="[limits]", files={"1/model.onnx": b"bytes"}, force=True)
+    wanted = v2.RepositoryModelLoadRequest(model_name="simple")
+    wanted.parameters["config"].string_param = "[limits]"
+    wanted.parameters["file:1/model.onnx"].bytes_param = b"bytes"
+    wanted.parameters["ortolan_force"].bool_param = True
+    assert canned.requests[-1] == wanted
+    with pytest.raises(NotAllowed):
+        client.load("simple")
+    assert canned.requests[-1] == v2.RepositoryModelLoadRequest(model_name="simple")
 
 
 def test_health_speaks_the_standard_protocol(client: Client) -> None:

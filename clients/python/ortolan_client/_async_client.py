@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import grpc
@@ -153,8 +153,16 @@ class AsyncClient(Connection):
     ) -> list[inference_pb2.RepositoryIndexResponse.ModelIndex]:
         return await self._call(calls.index(ready=ready), options)
 
-    async def load(self, model: str, **options: Unpack[CallOptions]) -> None:
-        await self._call(calls.load(model), options)
+    async def load(
+        self,
+        model: str,
+        *,
+        config: str | None = None,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        force: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        await self._call(calls.load(model, config, files, force=force), options)
 
     async def unload(self, model: str, **options: Unpack[CallOptions]) -> None:
         await self._call(calls.unload(model), options)

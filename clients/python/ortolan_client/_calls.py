@@ -134,8 +134,14 @@ def index(*, ready: bool) -> Call[list[pb.RepositoryIndexResponse.ModelIndex]]:
     return _v2("RepositoryIndex", request, pb.RepositoryIndexResponse, lambda answer: list(answer.models))
 
 
-def load(model: str) -> Call[None]:
+def load(model: str, config: str | None, files: Mapping[str, bytes], *, force: bool) -> Call[None]:
     request = pb.RepositoryModelLoadRequest(model_name=model)
+    if config is not None:
+        request.parameters["config"].string_param = config
+    for path, content in files.items():
+        request.parameters[f"file:{path}"].bytes_param = content
+    if force:
+        request.parameters["ortolan_force"].bool_param = True
     return _v2("RepositoryModelLoad", request, pb.RepositoryModelLoadResponse, _nothing, model)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import grpc
@@ -240,9 +240,22 @@ class Client(Connection):
         """Every version in the repository with its state. `ready`: only those that serve."""
         return self._call(calls.index(ready=ready), options)
 
-    def load(self, model: str, **options: Unpack[CallOptions]) -> None:
-        """Loads or reloads; returns when it serves. Where the operator allows it (else NotAllowed)."""
-        self._call(calls.load(model), options)
+    def load(
+        self,
+        model: str,
+        *,
+        config: str | None = None,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        force: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        """Loads or reloads; returns when it serves. Where the operator allows it (else NotAllowed).
+
+        `config`, a model.toml or Triton's configuration as JSON, counts instead of the one on disk; `files`, by path
+        below the model's folder (`1/model.onnx`), instead of its files, and need `config`. `force` takes a reload
+        whose assignment is worse, too.
+        """
+        self._call(calls.load(model, config, files, force=force), options)
 
     def unload(self, model: str, **options: Unpack[CallOptions]) -> None:
         """Drains and unloads. Where the operator allows it (else NotAllowed)."""
