@@ -1,4 +1,4 @@
-"""Loads versions aside; which of them takes whose place is the manager's."""
+"""Loads versions aside, and says which of them may take the place of what serves."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -26,12 +26,17 @@ class Loader:
         self,
         registry: Registry,
         cores: int,
+        configs: Callable[[], Mapping[str, ModelToml]],
         changed: Callable[[ModelVersion], None],
         lost_rung: Callable[[ModelVersion], None],
     ) -> None:
-        """Both are of the versions it loads: every change of one, and that one has lost its rung."""
+        """`configs` are those of all models by name, now.
+
+        `changed` and `lost_rung` are of the versions it loads: every change of one, and that one has lost its rung.
+        """
         self._registry = registry
         self._cores = cores
+        self._configs = configs
         self._changed = changed
         self._lost_rung = lost_rung
 
@@ -43,17 +48,12 @@ class Loader:
             entry.name, number, entry.versions[number], entry.config, self._changed, history, warnings=entry.warnings
         )
 
-    def load(
-        self, fresh: ModelVersion, entry: ModelEntry, configs: Mapping[str, ModelToml], handle: LoadHandle
-    ) -> None:
-        """Loads a version, or refuses it: its state says which. `configs` are those of all models by name.
-
-        `handle` is that of all that is loaded at once.
-        """
+    def load(self, fresh: ModelVersion, entry: ModelEntry, handle: LoadHandle) -> None:
+        """Loads a version, or refuses it: its state says which. `handle` is that of all that is loaded at once."""
         if fresh.number in entry.refused:
             fresh.refuse(entry.refused[fresh.number])
             return
-        threads = threads_of_the_rest(self._cores, {**configs, entry.name: entry.config})
+        threads = threads_of_the_rest(self._cores, {**self._configs(), entry.name: entry.config})
         with handle.hearing(fresh.cancel):
             fresh.load(self._registry, entry.where, entry.folder, threads, lambda: self._lost_rung(fresh))
 
@@ -61,7 +61,6 @@ class Loader:
         self,
         entry: ModelEntry,
         serving: Collection[ModelVersion],
-        configs: Mapping[str, ModelToml],
         handle: LoadHandle,
         *,
         force: bool,
@@ -80,7 +79,7 @@ class Loader:
             for number in wanted:
                 before = next((version for version in serving if version.number == number), None)
                 fresh = loaded[number] = self.make(entry, number, before)
-                self.load(fresh, entry, configs, handle)
+                self.load(fresh, entry, handle)
                 if reason := why_not(before, fresh, force=force):
                     failure = f"version {number}: {reason}"
                     break

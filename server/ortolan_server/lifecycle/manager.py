@@ -9,12 +9,13 @@ import structlog
 from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, ModelNotReady
+from ortolan_server.errors import InvalidRequest, ModelNotFound, ModelNotReady
 from ortolan_server.lifecycle.failover import allowed_below, why_unfit
 from ortolan_server.lifecycle.history import EventKind
-from ortolan_server.lifecycle.loading import Loader, load_failed, why_not
+from ortolan_server.lifecycle.loading import Loader, load_failed
 from ortolan_server.lifecycle.model import Model
 from ortolan_server.lifecycle.operations import Operations
+from ortolan_server.lifecycle.placing import Placer
 from ortolan_server.lifecycle.recovery import Key, Outcome, Recovery
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.threads import warn_of_too_many
@@ -22,7 +23,6 @@ from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import ModelToml, Repository
 from ortolan_server.repository.given import Given
 from ortolan_server.repository.uploads import Upload
-from ortolan_server.repository.versions import wanted_versions
 
 __all__ = ["ModelManager", "parse_version"]
 
@@ -55,9 +55,9 @@ class ModelManager:
         """
         self.repository = repository
         self._registry = registry
-        self._loader = Loader(registry, allocation.cores, self._notify, self._watch)
+        self._loader = Loader(registry, allocation.cores, self._configs, self._notify, self._watch)
+        self._placer = Placer(self._loader, self._notify, drain_timeout_s)
         self._cores = allocation.cores
-        self._drain_timeout_s = drain_timeout_s
         self._models = {
             name: Model(entry, expected=True)
             for name, entry in repository.models.items()
@@ -101,10 +101,6 @@ class ModelManager:
         """Models whose rungs were tried, and none kept the contract or was allowed to serve without."""
         return sorted({version.model for version in self.versions if version.contract_broken})
 
-    @property
-    def _configs(self) -> dict[str, ModelToml]:
-        return {model.entry.name: model.entry.config for model in self.models}
-
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """`listener` hears of every change of a version, on the thread that made it. Returns how to leave."""
         self._listeners.append(listener)
@@ -116,11 +112,11 @@ class ModelManager:
 
     def load_all(self) -> None:
         """Loads every model; one that fails leaves the others alone."""
-        warn_of_too_many(self._cores, self._configs)
+        warn_of_too_many(self._cores, self._configs())
         for model in self.models:
             with self._operations.begin(model.entry.name) as handle, self._control:
                 if not handle.cancelled:
-                    self._load_wanted(model, lambda _model, _number: True, handle, force=False)
+                    self._placer.load_wanted(model, lambda _model, _number: True, handle, force=False)
 
     def load(self, name: str, *, force: bool = False) -> None:
         """Loads or reloads a model from what is on disk now.
@@ -143,7 +139,7 @@ class ModelManager:
                 raise ModelNotFound(f"no model {name!r} in the repository")
             serving = set(self._serving.get(name, {}).values())
             try:
-                loaded = self._loader.load_all(entry, serving, self._configs, handle, force=force)
+                loaded = self._loader.load_all(entry, serving, handle, force=force)
             except BaseException:
                 if upload:
                     upload.remove()
@@ -152,10 +148,10 @@ class ModelManager:
             model.entry = entry
             model.uploads += [upload] if upload else []
             for number, fresh in loaded.items():
-                self._replace(model, number, fresh)
-            self._drop(model, set(model.versions) - set(loaded))
+                self._placer.replace(model, number, fresh)
+            self._placer.drop(model, set(model.versions) - set(loaded))
             self._settle(model)
-            warn_of_too_many(self._cores, self._configs)
+            warn_of_too_many(self._cores, self._configs())
 
     def refresh(self, name: str) -> None:
         """Like `load` without force, but leaves alone the versions whose files are those that were last tried.
@@ -173,8 +169,7 @@ class ModelManager:
             if model is None:
                 return
             model.expected = False  # first, as in `unload`
-            for version in model.versions.values():
-                version.unload(self._drain_timeout_s)
+            self._placer.unload(model)
             del self._models[name]
             self._renew(name)
             for listener in self._removal_listeners:
@@ -186,8 +181,7 @@ class ModelManager:
         with self._control:
             model = self.model(name)
             model.expected &= not self._on_demand  # before its versions go: who hears of it asks for `ready`
-            for version in model.versions.values():
-                version.unload(self._drain_timeout_s)
+            self._placer.unload(model)
             model.remove_idle_uploads()
 
     def model(self, name: str) -> Model:
@@ -244,6 +238,9 @@ class ModelManager:
         for thread in threads:
             thread.join()
 
+    def _configs(self) -> dict[str, ModelToml]:
+        return {model.entry.name: model.entry.config for model in self.models}
+
     def _load_from_disk(self, name: str, due: Callable[[Model, int], bool], handle: LoadHandle, *, force: bool) -> None:
         entry = self.repository.rescan_model(name)
         if entry is None:
@@ -252,86 +249,18 @@ class ModelManager:
         model = self._models[name] = known or Model(entry, expected=False)
         # A broken model.toml does not tell whether the model is required: what it said before holds on.
         model.entry = replace(model.entry, error=entry.error) if entry.error else entry
-        warn_of_too_many(self._cores, self._configs)
-        failures = self._load_wanted(model, due, handle, force=force)
+        warn_of_too_many(self._cores, self._configs())
+        failures = self._placer.load_wanted(model, due, handle, force=force)
         self._settle(model)
         if known is None and not model.versions:
             del self._models[name]  # nothing came of it
         if failures:
             raise load_failed(name, failures)
 
-    def _load_wanted(
-        self, model: Model, due: Callable[[Model, int], bool], handle: LoadHandle, *, force: bool
-    ) -> list[str]:
-        """Loads those versions its policy wants that are due, drops what it does not want.
-
-        Returns the reasons of those that failed.
-        """
-        if model.entry.error:
-            return [self._unusable(model, model.entry.error)]
-        for note in model.entry.not_honoured:
-            log.warning(
-                "triton_setting_not_honoured", model=model.entry.name, key=note.key, value=note.value, why=note.text
-            )
-        try:
-            wanted = wanted_versions(model.entry.config.versions, model.entry.versions)
-        except InvalidConfig as error:
-            return [self._unusable(model, str(error))]
-        failures = [
-            reason
-            for number in wanted
-            if due(model, number) and (reason := self._load_version(model, number, handle, force=force))
-        ]
-        if not failures and all(model.versions[number].serves for number in wanted):
-            self._drop(model, set(model.versions) - set(wanted))
-        return failures
-
-    def _replace(self, model: Model, number: int, fresh: ModelVersion) -> None:
-        """Puts a version in the place of what serves under its number."""
-        before = model.versions.get(number)
-        model.versions[number] = fresh
-        self._notify(fresh)
-        if before is not None:
-            before.unload(self._drain_timeout_s)
-
-    def _drop(self, model: Model, numbers: Iterable[int]) -> None:
-        for number in sorted(numbers):
-            model.versions[number].unload(self._drain_timeout_s)
-            del model.versions[number]  # only now: listeners hear nothing of versions that are not there
-
     def _settle(self, model: Model) -> None:
         """After a load, whatever came of it."""
         model.expected = model.expected or model.serving is not None
         model.remove_idle_uploads()
-
-    def _unusable(self, model: Model, reason: str) -> str:
-        log.error("model_unusable", model=model.entry.name, reason=reason)
-        model.tried.clear()
-        model.entry = replace(model.entry, error=reason)
-        for version in model.versions.values():
-            if version.serves:
-                version.reload_refused(reason)
-        return reason
-
-    def _load_version(self, model: Model, number: int, handle: LoadHandle, *, force: bool) -> str:
-        """Loads a version aside and puts it in its place. Returns why not, or nothing."""
-        entry = model.entry
-        model.tried[number] = model.files_of(number)
-        before = model.versions.get(number)
-        fresh = self._loader.make(entry, number, before)
-        if before is None or not before.serves:
-            model.versions[number] = fresh  # so that LOADING shows
-            if before is not None:
-                before.unload(0.0)  # one whose device failed still has its session
-        self._loader.load(fresh, entry, self._configs, handle)
-        failure = why_not(before, fresh, force=force)
-        if model.versions[number] is not fresh and before is not None:
-            if failure:
-                fresh.unload(0.0)
-                before.reload_refused(failure)
-            else:
-                self._replace(model, number, fresh)
-        return f"version {number}: {failure}" if failure else ""
 
     def _watch(self, version: ModelVersion) -> None:
         """A version has lost its rung: it is to be tried again."""
@@ -355,7 +284,7 @@ class ModelManager:
         with self._operations.begin(name) as handle, self._control:
             if handle.cancelled or model.versions.get(number) is not version:
                 return Outcome.OVER
-            failure = self._load_version(model, number, handle, force=True)
+            failure = self._placer.load_version(model, number, handle, force=True)
         return Outcome.NOT_YET if failure else Outcome.RECOVERED
 
     def _notify(self, version: ModelVersion) -> None:
