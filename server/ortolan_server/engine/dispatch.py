@@ -51,6 +51,8 @@ class Dispatch:
         on_device_failure: Callable[[DeviceFailure], object] | None,
     ) -> None:
         self.serving = serving
+        self.refusal: OrtolanError | None = None
+        """What calls are told whose session failed, where no other will come."""
         self._schedule = schedule
         self._lock = lock
         self._wake = wake
@@ -154,10 +156,19 @@ class Dispatch:
         with self._lock:
             if batch.abandoned:
                 return
-            gone = self._schedule.put_back(batch)
+            gone = self.put_back(batch)
             self._wake()
         for entry, cause in gone:
             self.answer(entry, cause)
+
+    def put_back(self, batch: Batch) -> list[tuple[Entry, OrtolanError]]:
+        """Under the lock. Returns those that are to be answered now, and with what: nobody waits for them any more, or
+        no session will come for them.
+        """
+        gone = self._schedule.put_back(batch)
+        if self.refusal is not None:
+            gone += [(entry, self.refusal) for entry in self._schedule.empty()]
+        return gone
 
     def device_failed(self, error: DeviceFailure, serving: Serving | None) -> bool:
         """The session under a run failed. True when another one serves or will: the calls are to wait for it."""

@@ -120,12 +120,14 @@ class Engine:
         with self._lock:
             serving.statistics.batching = self._schedule.batching is not None
             self._dispatch.serving = serving
+            self._dispatch.refusal = None
             self._schedule.held = False
             self._work.notify_all()
 
     def refuse_waiting(self, error: OrtolanError) -> None:
-        """Answers all that waits: no session will serve it."""
+        """Answers all that waits, and what a failed run still puts back: no session will serve it."""
         with self._lock:
+            self._dispatch.refusal = error
             self._schedule.held = False
             waiting = self._schedule.empty()
         for entry in waiting:

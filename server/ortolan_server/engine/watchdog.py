@@ -98,7 +98,7 @@ class Watchdog:
         for each in dict.fromkeys((batch, top)):
             each.abandoned = True
             if again:
-                gone += schedule.put_back(each)
+                gone += self._dispatch.put_back(each)
             else:
                 gone += [(entry, entry.cause or answer_to(error, None)) for entry in schedule.end(each, None)]
         if top.holds_slot:

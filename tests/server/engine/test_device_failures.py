@@ -125,11 +125,30 @@ def test_without_another_session_all_that_waits_can_be_refused(make_engine: Make
     replies = submit(engine, 1, 2)
     first.release(1)
     hook.wait()
-    while engine.occupancy.waiting_calls < 2:  # the failed one is put back behind the hook
-        threading.Event().wait(0.001)
     engine.refuse_waiting(ModelNotReady("no rung is left"))
     assert [str(reply.only()) for reply in replies] == ["no rung is left"] * 2
     assert engine.drain(WAIT_S)
+
+
+@pytest.mark.parametrize("stubborn", [(), (1,)])
+def test_what_is_put_back_after_the_refusal_is_not_run_on_the_broken_session(
+    make_engine: MakeEngine, stubborn: tuple[int, ...]
+) -> None:
+    class Refusing(Hook):
+        """Finds no rung before the failed run has been put back."""
+
+        def __call__(self, error: DeviceFailure) -> bool:
+            engine.refuse_waiting(ModelNotReady("no rung is left"))
+            return super().__call__(error)
+
+    first = failing(1, stubborn=stubborn)
+    serving = Serving(first, Statistics(), may_run_inline=False, hang_after_s=0.05)
+    engine = make_engine(serving, Refusing(comes=True))
+    engine.start()
+    (reply,) = submit(engine, 1)
+    assert str(reply.only()) == "no rung is left"
+    assert first.order == [1]
+    first.release(*stubborn)
 
 
 def test_a_batch_is_put_back_whole(make_engine: MakeEngine) -> None:
