@@ -51,7 +51,7 @@ class RuntimeConflict(BackendError):
 class OpenRefused(BackendError):
     """A session could not be opened at a rung.
 
-    `stage` is where the attempt ended: `probe`, `attach`, `open`, `read` or `contract`; `log` is what ONNX Runtime
+    `stage` is where the attempt ended: `probe`, `memory`, `attach`, `open` or `read`; `log` is what ONNX Runtime
     logged meanwhile, warnings and worse.
     """
 

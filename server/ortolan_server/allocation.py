@@ -19,11 +19,13 @@ class Allocation:
 
     cores: int
     """That it may keep busy; at least 1."""
+    memory_bytes: int = 0
+    """That it may take; 0: not known."""
 
     @classmethod
     def of_this_machine(cls) -> Self:
-        """The processors this process may run on, less where a cgroup's quota allows less."""
-        return cls(usable_cores(_processors(), _PROC, _CGROUPS))
+        """The processors this process may run on and the memory there is, less where a cgroup allows less."""
+        return cls(usable_cores(_processors(), _PROC, _CGROUPS), usable_memory_bytes(_memory(), _PROC, _CGROUPS))
 
 
 def usable_cores(processors: int, memberships: Path, mount: Path) -> int:
@@ -31,8 +33,14 @@ def usable_cores(processors: int, memberships: Path, mount: Path) -> int:
 
     `memberships` is /proc/self/cgroup, `mount` where version 2 is mounted, and the controllers of version 1 below.
     """
-    quotas = [quota for folder in _folders(memberships, mount) if (quota := _quota(folder)) is not None]
+    quotas = [quota for folder in _folders(memberships, mount, "cpu") if (quota := _quota(folder)) is not None]
     return max(1, min([processors, *map(math.ceil, quotas)]))
+
+
+def usable_memory_bytes(there_bytes: int, memberships: Path, mount: Path) -> int:
+    """`there_bytes`, or what the limits of the cgroups allow; arguments as of `usable_cores`. 0: not known."""
+    limits = [limit for folder in _folders(memberships, mount, "memory") if (limit := _memory_limit(folder))]
+    return min([there_bytes, *limits] if there_bytes else limits, default=0)
 
 
 def share_threads(cores: int, explicit: Mapping[str, int], models: int) -> int:
@@ -47,8 +55,15 @@ def _processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _folders(memberships: Path, mount: Path) -> Iterator[Path]:
-    """The cgroups that bound this process: its own and those above, of both versions."""
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on every system
+        return 0
+
+
+def _folders(memberships: Path, mount: Path, controller: str) -> Iterator[Path]:
+    """The cgroups that bound what this process has of that: its own and those above, of both versions."""
     try:
         lines = memberships.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -57,14 +72,23 @@ def _folders(memberships: Path, mount: Path) -> Iterator[Path]:
         hierarchy, controllers, path = (*line.split(":", 2), "", "")[:3]
         if hierarchy == "0":
             roots = [mount]
-        elif "cpu" in controllers.split(","):
-            roots = [mount / "cpu", mount / controllers]
+        elif controller in controllers.split(","):
+            roots = [mount / controller, mount / controllers]
         else:
             continue
         # In a container the path may be the host's, of which only the mount's own folder is to be seen.
         place = PurePosixPath(path.lstrip("/"))
         for root in roots:
             yield from (root / folder for folder in (place, *place.parents))
+
+
+def _memory_limit(folder: Path) -> int | None:
+    """In bytes; None: there is none."""
+    try:
+        name = "memory.max" if (folder / "memory.max").is_file() else "memory.limit_in_bytes"
+        return int((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # "max" is no number
+        return None
 
 
 def _quota(folder: Path) -> float | None:

@@ -13,6 +13,7 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.wheel import require_one_wheel
 from ortolan_server.allocation import Allocation
 from ortolan_server.cache.cache import Cache
+from ortolan_server.chains.budget import Budget
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.manager import ModelManager
@@ -75,8 +76,13 @@ class App:
         package, runtime_version = require_one_wheel()
         ours = version("ortolan")
         cache = Cache(settings.cache_dir, settings.cache_size_bytes) if settings.cache_dir else None
+        host_bytes = settings.memory_limit_bytes or allocation.memory_bytes
         self._registry = registry = Registry(
-            Catalog.from_entry_points(), runtime_log, allow_degraded=settings.allow_degraded, cache=cache
+            Catalog.from_entry_points(),
+            runtime_log,
+            allow_degraded=settings.allow_degraded,
+            cache=cache,
+            budget=Budget(host_bytes, settings.device_memory_limit_bytes or 0),
         )
         self.manager = ModelManager(
             repository,
@@ -119,6 +125,7 @@ class App:
             occupancy=lambda: self._server.occupancy,
             serving=lambda: self._health.serving,
             cache=cache,
+            budget=registry.budget,
         )
         self._http: HttpServer | None = None
         self.http_address = ""

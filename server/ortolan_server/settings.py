@@ -183,6 +183,17 @@ class Settings(BaseModel):
         title="--cache-size",
         description="Bytes of that folder, beyond which the longest unused goes.",
     )
+    memory_limit_bytes: Annotated[_Size, Field(ge=1)] | None = Field(
+        default=None,
+        title="--memory-limit",
+        description="Bytes of this machine's memory that all models together may take, as estimated by the size of "
+        "their files; all there is if not given.",
+    )
+    device_memory_limit_bytes: Annotated[_Size, Field(ge=1)] | None = Field(
+        default=None,
+        title="--device-memory-limit",
+        description="Likewise of the memory of each device; what the device has if not given.",
+    )
     allow_control: bool | None = Field(
         default=None,
         title="--allow-control",

@@ -7,12 +7,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from ortolan_backends.options import Size
 
-__all__ = ["parse_duration_s", "parse_size_bytes"]
+__all__ = ["parse_duration_s", "parse_size_bytes", "size_text"]
 
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # The digits are bounded: Python refuses to convert thousands of them, with an error of its own.
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _DURATION = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?P<unit>[a-z]*)")
+_KIBI = 1024
 _SIZE: TypeAdapter[int] = TypeAdapter(Size)
 
 
@@ -40,3 +41,11 @@ def parse_duration_s(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
     raise ValueError(f"must be a duration: a number of seconds, or a number with ms, s, m, h or d, not {value!r}")
+
+
+def size_text(size_bytes: int) -> str:
+    """`12.3 MiB`."""
+    size, units = float(size_bytes), ["bytes", "KiB", "MiB", "GiB"]
+    while size >= _KIBI and len(units) > 1:
+        size, units = size / _KIBI, units[1:]
+    return f"{size:.0f} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"

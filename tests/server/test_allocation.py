@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ortolan_server.allocation import Allocation, share_threads, usable_cores
+from ortolan_server.allocation import Allocation, share_threads, usable_cores, usable_memory_bytes
 
 
 def machine(folder: Path, files: dict[str, str]) -> tuple[Path, Path]:
@@ -52,8 +52,42 @@ def test_processors_less_where_a_quota_says_so(tmp_path: Path, files: dict[str, 
     assert usable_cores(8, *machine(tmp_path, files)) == cores
 
 
-def test_this_machine_has_a_core() -> None:
-    assert Allocation.of_this_machine().cores >= 1
+@pytest.mark.parametrize(
+    ("files", "there", "usable"),
+    [
+        pytest.param({}, 800, 800, id="no cgroups"),
+        pytest.param({"proc": "0::/\n", "sys/memory.max": "max\n"}, 800, 800, id="no limit"),
+        pytest.param({"proc": "0::/\n", "sys/memory.max": "300\n"}, 800, 300, id="a limit"),
+        pytest.param({"proc": "0::/\n", "sys/memory.max": "900\n"}, 800, 800, id="more than there is"),
+        pytest.param({"proc": "0::/\n", "sys/memory.max": "gibberish"}, 800, 800, id="unreadable"),
+        pytest.param(
+            {"proc": "0::/pods/mine\n", "sys/pods/memory.max": "200", "sys/pods/mine/memory.max": "max"},
+            800,
+            200,
+            id="a cgroup above",
+        ),
+        pytest.param(
+            {"proc": "3:memory:/mine\n", "sys/memory/mine/memory.limit_in_bytes": "500"}, 800, 500, id="version 1"
+        ),
+        pytest.param(
+            {"proc": "3:memory:/\n", "sys/memory/memory.limit_in_bytes": "9223372036854771712"},
+            800,
+            800,
+            id="version 1, no limit",
+        ),
+        pytest.param({"proc": "1:cpu:/\n", "sys/memory.max": "300"}, 800, 800, id="another controller"),
+        pytest.param({"proc": "0::/\n", "sys/memory.max": "300\n"}, 0, 300, id="a machine that does not say"),
+        pytest.param({}, 0, 0, id="not known"),
+    ],
+)
+def test_memory_less_where_a_limit_says_so(tmp_path: Path, files: dict[str, str], there: int, usable: int) -> None:
+    assert usable_memory_bytes(there, *machine(tmp_path, files)) == usable
+
+
+def test_this_machine_has_a_core_and_memory() -> None:
+    this = Allocation.of_this_machine()
+    assert this.cores >= 1
+    assert this.memory_bytes >= 1 << 20
 
 
 @pytest.mark.parametrize(

@@ -1168,7 +1168,7 @@ type Attempt struct {
 	Rung     int32           `protobuf:"varint,1,opt,name=rung,proto3" json:"rung,omitempty"`
 	Provider string          `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	Outcome  Attempt_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=ortolan.v1.Attempt_Outcome" json:"outcome,omitempty"`
-	// "probe", "attach", "open", "read", "contract", "lock", "warm" or "numeric": where a refused attempt ended.
+	// "probe", "memory", "attach", "open", "read", "contract", "lock", "warm" or "numeric": where a refused attempt ended.
 	Stage   string  `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
 	Reason  string  `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	Seconds float64 `protobuf:"fixed64,6,opt,name=seconds,proto3" json:"seconds,omitempty"`

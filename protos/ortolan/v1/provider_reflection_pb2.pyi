@@ -500,7 +500,7 @@ class Attempt(_message.Message):
     provider: _builtins.str
     outcome: Global___Attempt.Outcome.ValueType
     stage: _builtins.str
-    """"probe", "attach", "open", "read", "contract", "lock", "warm" or "numeric": where a refused attempt ended."""
+    """"probe", "memory", "attach", "open", "read", "contract", "lock", "warm" or "numeric": where a refused attempt ended."""
     reason: _builtins.str
     seconds: _builtins.float
     @_builtins.property

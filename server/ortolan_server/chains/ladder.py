@@ -13,6 +13,8 @@ from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung, Session, open_session
 from ortolan_server.cache.cache import Cache, Opened
 from ortolan_server.cache.use import CacheUse
+from ortolan_server.chains.bounded import open_within
+from ortolan_server.chains.budget import Budget, Holder
 from ortolan_server.chains.chain import Chain, ProviderNames, Rung
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.drift import Drift
@@ -38,8 +40,8 @@ class Attempt:
     provider: str
     outcome: AttemptOutcome
     stage: str = ""
-    """Where a refused attempt ended: `probe`, `attach`, `open`, `read`, `contract`, `lock`, `numeric` or `warm`; `run`:
-    its device failed while it served."""
+    """Where a refused attempt ended: `probe`, `memory`, `attach`, `open`, `read`, `contract`, `lock`, `numeric` or
+    `warm`; `run`: its device failed while it served."""
     reason: str = ""
     seconds: float = 0.0
     log: tuple[str, ...] = ()
@@ -109,13 +111,14 @@ class _Opened:
 class Climb:
     """Opens one model on one chain. Use once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that an opening needs
         self,
         chain: Chain,
         probe: Callable[[str], Probe],
         log: RuntimeLog,
         cache: Cache | None = None,
         compare: Compare = not_compared,
+        budget: Budget | None = None,
     ) -> None:
         """`compare` holds the answers of each session that may serve against the CPU's."""
         self._chain = chain
@@ -123,6 +126,7 @@ class Climb:
         self._log = log
         self._cache = cache
         self._compare = compare
+        self._budget = budget or Budget()
         self._load = Load()
         self._use: CacheUse | None = None
         self._numeric: NumericCheck | None = None
@@ -161,7 +165,7 @@ class Climb:
         try:
             self._require_available(rung)
             openings, left_out = self._with_those_below(number)
-            session, lines = self._open(model, rung, openings)
+            session, lines = self._open(number, model, openings)
             log = (*left_out, *(line.text for line in lines if line.is_problem))
             opened = self._read(number, session, model)
         except OpenRefused as error:
@@ -182,19 +186,25 @@ class Climb:
             self._note(number, AttemptOutcome.REFUSED, verdict.stage, "; ".join(verdict.reasons), start, log)
         return opened
 
-    def _open(self, model: ModelFile, rung: Rung, openings: list[OpenRung]) -> Opened:
-        """Through the cache, for what the rung on top compiles."""
+    def _open(self, number: int, model: ModelFile, openings: list[OpenRung]) -> Opened:
+        """Within the budget, and through the cache for what the rung on top compiles."""
         top, *below = openings
+        name = self._chain.rungs[number - 1].name
+        probe = self._probe(name)
 
         def opening(first: OpenRung) -> Opened:
             return open_session(
                 model, [first, *below], self._log, threads=self._chain.threads, handle=self._load.handle
             )
 
-        if self._cache is None:
-            return opening(top)
-        opened, self._use = self._cache.open(model, top, self._probe(rung.name), opening)
-        return opened
+        def cached() -> Opened:
+            if self._cache is None:
+                return opening(top)
+            opened, self._use = self._cache.open(model, top, probe, opening)
+            return opened
+
+        holder = Holder(self._load.model, self._load.version, f"rung {number} ({name})")
+        return open_within(self._budget, holder, model, top, probe, cached)
 
     def _with_those_below(self, number: int) -> tuple[list[OpenRung], list[str]]:
         """A rung and its fallbacks for single nodes, and a sentence for each fallback that is left out.

@@ -16,3 +16,6 @@ class Load:
     """Those that are tried, in order; empty: all."""
     handle: LoadHandle = field(default_factory=LoadHandle)
     """Stops it."""
+    model: str = ""
+    version: str = ""
+    """Both as the memory that it takes is told of."""

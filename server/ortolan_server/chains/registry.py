@@ -10,7 +10,9 @@ from ortolan_backends.contract import Availability, Backend, Probe
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung, Session, open_session
-from ortolan_server.cache.cache import Cache
+from ortolan_server.cache.cache import Cache, Opened
+from ortolan_server.chains.bounded import open_within
+from ortolan_server.chains.budget import Budget, Holder
 from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.ladder import ChainReport, Climb
@@ -31,16 +33,24 @@ class Registry:
     """Composes and opens chains, and keeps what the probes of their backends found."""
 
     def __init__(
-        self, catalog: Catalog, log: RuntimeLog, *, allow_degraded: bool = False, cache: Cache | None = None
+        self,
+        catalog: Catalog,
+        log: RuntimeLog,
+        *,
+        allow_degraded: bool = False,
+        cache: Cache | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """`allow_degraded`: models without [require] may serve at a lower rung, and say DEGRADED.
 
-        `cache`: of what providers compile; without it each opening compiles anew.
+        `cache`: of what providers compile; without it each opening compiles anew. `budget`: of the memory that all
+        sessions together may take; without it there is none but that of their devices.
         """
         self._catalog = catalog
         self._log = log
         self._cache = cache
         self._allow_degraded = allow_degraded
+        self.budget = budget or Budget()
         self._probes = {name: _KeptProbe() for name in catalog.names()}
         self.losses = Losses()
 
@@ -83,15 +93,19 @@ class Registry:
         self, model: ModelFile, chain: Chain, compare: Compare = not_compared, load: Load | None = None
     ) -> ChainReport:
         """Climbs the chain with a model, or those of its rungs that `load` has. Raises LoadCancelled."""
-        return Climb(chain, self.probe, self._log, self._cache, compare).run(model, load or Load())
+        return Climb(chain, self.probe, self._log, self._cache, compare, self.budget).run(model, load or Load())
 
     def open_on_cpu(self, model: ModelFile, chain: Chain, load: Load) -> Session:
         """The model on the CPU alone, with the options that the chain has for it. Raises OpenRefused, LoadCancelled."""
         backend = self._catalog.get("cpu")
         written = (rung.opening for rung in chain.rungs if rung.opening.backend.provider == backend.provider)
         opening = next(written, OpenRung(backend, backend.options()))
-        session, _ = open_session(model, [opening], self._log, threads=chain.threads, handle=load.handle)
-        return session
+
+        def opened() -> Opened:
+            return open_session(model, [opening], self._log, threads=chain.threads, handle=load.handle)
+
+        holder = Holder(load.model, load.version, "numeric check (cpu)")
+        return open_within(self.budget, holder, model, opening, Probe(()), opened)[0]
 
     def _contract(self, config: ModelToml, rungs: tuple[Rung, ...]) -> Contract:
         require = config.require

@@ -14,8 +14,9 @@ from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._render_drift import drift_lines
 from ortolan_server.commands._render_events import events_lines
 from ortolan_server.commands._render_numeric import numeric_text
+from ortolan_server.units import size_text
 
-__all__ = ["cache_text", "render_assignment", "render_summaries", "size_text", "state_text", "verdict_text"]
+__all__ = ["cache_text", "render_assignment", "render_summaries", "state_text", "verdict_text"]
 
 _GOOD, _DOUBTFUL, _BAD, _QUIET = "green", "yellow", "bold red", "dim"
 _STATES = {"READY": _GOOD, "DEGRADED": _DOUBTFUL, "FAILED": _BAD}
@@ -26,7 +27,6 @@ _ATTEMPTS = {
     pb.Attempt.NOT_NEEDED: ("·", _QUIET),
 }
 _CACHE = {"HIT": _GOOD}
-_KIBI = 1024
 _LABEL_WIDTH = 9
 _NAME_WIDTH = 32  # longer names are folded
 _BAR_WIDTH = 10
@@ -51,14 +51,6 @@ def cache_text(use: pb.CacheUse) -> Text:
     size = f"  {size_text(use.bytes)}" if use.bytes else ""
     reason = f"  {use.reason}" if use.reason else ""
     return Text.assemble("cache ", (word, _CACHE.get(word, _DOUBTFUL)), (size, _QUIET), reason)
-
-
-def size_text(size_bytes: int) -> str:
-    """`12.3 MiB`."""
-    size, units = float(size_bytes), ["bytes", "KiB", "MiB", "GiB"]
-    while size >= _KIBI and len(units) > 1:
-        size, units = size / _KIBI, units[1:]
-    return f"{size:.0f} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
 
 
 def render_summaries(summaries: Iterable[pb.AssignmentSummary]) -> RenderableType:

@@ -16,8 +16,7 @@ from ortolan_server.cache.entry import Record
 from ortolan_server.cache.folder import CacheFolder, Kept, too_many
 from ortolan_server.commands._cache_dir import OFF, CacheDir, cache_folder
 from ortolan_server.commands._console import FAILURE, USAGE, answers, complain, print_json
-from ortolan_server.commands._render import size_text
-from ortolan_server.units import parse_duration_s, parse_size_bytes
+from ortolan_server.units import parse_duration_s, parse_size_bytes, size_text
 
 __all__ = ["list", "prune"]
 

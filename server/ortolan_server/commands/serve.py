@@ -62,6 +62,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     max_load_size: Annotated[str, _flag("max_load_bytes")] = "4GiB",
     cache_dir: CacheDir = "",
     cache_size: Annotated[str, _flag("cache_size_bytes")] = "10GiB",
+    memory_limit: Annotated[str | None, _flag("memory_limit_bytes")] = None,
+    device_memory_limit: Annotated[str | None, _flag("device_memory_limit_bytes")] = None,
     allow_control: Annotated[
         bool | None, _flag("allow_control", "--allow-control/--deny-control")
     ] = _DEFAULTS.allow_control,
@@ -109,6 +111,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         "max_load_bytes": max_load_size,
         "cache_dir": cache_folder(cache_dir),
         "cache_size_bytes": cache_size,
+        "memory_limit_bytes": memory_limit,
+        "device_memory_limit_bytes": device_memory_limit,
         "allow_control": allow_control,
         "allow_degraded": allow_degraded,
         "exit_on_broken": exit_on_broken,

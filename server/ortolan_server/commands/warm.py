@@ -17,13 +17,13 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.registry import Registry
 from ortolan_server.commands._cache_dir import OFF, CacheDir, cache_folder
 from ortolan_server.commands._console import FAILURE, USAGE, answers, complain, others_on_stderr, print_json
-from ortolan_server.commands._render import size_text
 from ortolan_server.commands._warm_progress import WarmProgress
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.ahead import Ahead, AheadOutcome, Errand, errand, run_errand
 from ortolan_server.repository import ModelEntry, Repository, wanted_versions
 from ortolan_server.settings import Settings
 from ortolan_server.telemetry.logs import errors_only
+from ortolan_server.units import size_text
 
 __all__ = ["warm"]
 

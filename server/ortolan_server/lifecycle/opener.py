@@ -1,10 +1,10 @@
 """Opens the model of one version, warmed up: at its load, and again when a device has failed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory
-from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
@@ -26,27 +26,25 @@ _NOT_THE_MODEL = (".toml", ".lock", ".pbtxt")
 class Opener:
     """What it opens is that of the first load: files that have changed since are not taken for it.
 
-    Once `handle` is cancelled it raises LoadCancelled.
+    Once the `load` is cancelled it raises LoadCancelled.
     """
 
     def __init__(  # noqa: PLR0913 - all that a model is opened with
         self,
         registry: Registry,
-        model: str,
         path: Path,
         chain: Chain,
         config: ModelToml,
         folder: Path,
-        handle: LoadHandle,
+        load: Load,
     ) -> None:
         """`folder` is that of the model's model.toml."""
         self._registry = registry
-        self._model = model
         self._path = path
         self._chain = chain
         self._config = config
         self._folder = folder
-        self._handle = handle
+        self._load = load
         self._files = self._look()
 
     def first(self, opened: Callable[[OpenModel], None]) -> OpenModel:
@@ -74,7 +72,7 @@ class Opener:
 
     def _open(self, rungs: Sequence[int]) -> OpenModel:
         return open_model(
-            self._registry, self._path, self._chain, self._config, self._folder, Load(rungs, self._handle)
+            self._registry, self._path, self._chain, self._config, self._folder, replace(self._load, rungs=rungs)
         )
 
     def _warmed(self, opened: OpenModel) -> tuple[OpenModel, bool]:
@@ -83,7 +81,7 @@ class Opener:
         if session is None or opened.signature is None:
             return opened, False
         try:
-            warm_up(session, opened.signature, opened.samples, self._model, self._handle)
+            warm_up(session, opened.signature, opened.samples, self._load.model, self._load.handle)
         except DeviceFailure as error:
             return opened.refused("warm", f"the device failed at the first run: {error}"), True
         except OutOfMemory as error:

@@ -14,6 +14,7 @@ from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine, Serving
@@ -154,7 +155,8 @@ class ModelVersion:
         except InvalidConfig as error:
             self._advance(State.FAILED, str(error))
             return
-        opener = Opener(registry, self.model, self.path, chain, self.config, folder, self._opening)
+        load = Load(handle=self._opening, model=self.model, version=self.version)
+        opener = Opener(registry, self.path, chain, self.config, folder, load)
 
         def warming(opened: OpenModel) -> None:
             self.report = opened.report

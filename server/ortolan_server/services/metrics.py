@@ -17,10 +17,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from ortolan_server.cache.cache import Cache
+from ortolan_server.chains.budget import Budget
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.services.cache_metrics import cache_metrics
 from ortolan_server.services.events import event_metrics
+from ortolan_server.services.memory_metrics import memory_metrics
 from ortolan_server.services.reflection import HostFacts
 from ortolan_server.services.rejections import Rejections
 from ortolan_server.services.reports import node_shares
@@ -55,6 +57,7 @@ class Metrics(Collector):
         code_of: CodeOf,
         occupancy: Callable[[], ServerOccupancy],
         serving: Callable[[], bool],
+        budget: Budget,
         cache: Cache | None = None,
     ) -> None:
         """`serving`: what the health service says of the whole server."""
@@ -65,6 +68,7 @@ class Metrics(Collector):
         self._code_of = code_of
         self._occupancy = occupancy
         self._serving = serving
+        self._budget = budget
         self._cache = cache
         self._grpcio_version = version_of("grpcio")  # looked up on disk
 
@@ -79,6 +83,7 @@ class Metrics(Collector):
         yield from self._server()
         yield from self._limits()
         yield from self._models()
+        yield from memory_metrics(self._budget)
         if self._cache is not None:
             yield from cache_metrics(self._cache)
         yield from event_metrics(self._manager.versions)

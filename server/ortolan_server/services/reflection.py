@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_backends.errors import BackendError
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, NotAllowed
 from ortolan_server.lifecycle.manager import ModelManager, parse_version
@@ -139,7 +140,8 @@ class ReflectionService:
             chain = self._registry.compose(config, "chain of the request" if request.chain else str(entry.folder))
         except InvalidConfig as error:
             raise InvalidRequest(str(error)) from error
-        report = open_model(self._registry, path, chain, config, entry.folder).report
+        load = Load(model=request.model, version=str(number))
+        report = open_model(self._registry, path, chain, config, entry.folder, load).report
         message = report_message(report, omit_nodes=request.omit_nodes)
         message.verdict.warnings.extend(entry.warnings)
         message.model, message.version = request.model, str(number)

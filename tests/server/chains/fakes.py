@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from ortolan_backends.catalog import ENTRY_POINT_GROUP, Catalog
-from ortolan_backends.contract import Check, Outcome, Probe
+from ortolan_backends.contract import Check, Device, Outcome, Probe
 from ortolan_backends.cpu import CpuBackend
 from ortolan_backends.options import ProviderOptions, option
 from ortolan_backends.runtime.session import Session
@@ -83,7 +83,7 @@ class Fake:  # not frozen: `Backend` has plain attributes
 
     def probe(self) -> Probe:
         """Tells in its versions how often it looked."""
-        return Probe(self.found.checks, versions={"looks": str(next(_looks))})
+        return Probe(self.found.checks, self.found.devices, {"looks": str(next(_looks))})
 
     def attach(self, session_options: Any, options: ProviderOptions) -> None:
         self.doing(session_options)
@@ -136,6 +136,7 @@ contradicting = Fake("contradicting", doing=contradict)
 crashing = Crashing("crashing")
 counting = Fake("counting", doing=count_sessions)
 gated = Gated("gated")
+cramped = Fake("cramped", found=Probe(FINE.checks, (Device("gpu", "0", "a GPU of 10 bytes", 10),)))
 idle = Fake("idle", provider=NOWHERE, doing=lambda _session_options: None)
 
 

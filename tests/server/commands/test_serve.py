@@ -65,6 +65,12 @@ def test_a_signal_ends_the_load_itself_where_that_can_be(tmp_path: Path) -> None
     assert reasons == {"m": "the load was cancelled: the server is stopping"}, "the rest was not begun"
 
 
+def test_a_model_that_has_no_room_is_refused(repository: Path) -> None:
+    with running_server(repository, "--memory-limit", "150B") as server:
+        failed = server.wait_for("model_failed", model="m")
+    assert "refused at memory: it needs 200 bytes of host memory, and 0 bytes of 150 bytes" in str(failed["reason"])
+
+
 def slow_backend(folder: Path) -> Path:
     """A third party's package whose backend takes its time to attach."""
     shutil.copytree(ECHO, folder)

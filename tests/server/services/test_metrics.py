@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import read_model
 from ortolan_server.cache.cache import Cache
+from ortolan_server.chains.budget import HOST, Amount, Budget, Holder
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine.statistics import Stages
 from ortolan_server.errors import InferenceFailed, InternalError, ModelNotFound, Overloaded
@@ -41,7 +42,13 @@ Labels = frozenset[tuple[str, str]]
 class Scrape:
     """Every sample by name and labels, as Prometheus would read them."""
 
-    def __init__(self, manager: ModelManager, rejections: Rejections | None = None, cache: Cache | None = None) -> None:
+    def __init__(
+        self,
+        manager: ModelManager,
+        rejections: Rejections | None = None,
+        cache: Cache | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         facts = HostFacts("1.2.3", "9.9", "onnxruntime", "host", datetime.now(UTC) - timedelta(minutes=1), "fast")
         metrics = Metrics(
             manager,
@@ -51,6 +58,7 @@ class Scrape:
             code_of=code_name,
             occupancy=lambda: ServerOccupancy(3, 2, 100),
             serving=lambda: manager.ready,
+            budget=budget or Budget(1 << 30),
             cache=cache,
         )
         text = generate_latest(metrics.registry()).decode()
@@ -177,6 +185,17 @@ def test_of_what_came_to_no_engine(manage: Manage, tmp_path: Path) -> None:
     assert scrape(name, model="m", code="RESOURCE_EXHAUSTED") == 1.0
 
 
+def test_of_the_memory(manage: Manage, tmp_path: Path) -> None:
+    budget = Budget(host_bytes=1000)
+    for rung, size in ((1, 300), (2, 100)):
+        budget.take(Holder("m", "1", f"rung {rung}"), [Amount(HOST, size), Amount("gpu:0", 7, 70)])
+    scrape = Scrape(manage(tmp_path), budget=budget)
+    assert scrape("ortolan_memory_reserved_bytes", model="m", version="1", device="host") == 400
+    assert scrape("ortolan_memory_reserved_bytes", model="m", version="1", device="gpu:0") == 14
+    assert scrape("ortolan_memory_limit_bytes", device="host") == 1000
+    assert scrape("ortolan_memory_limit_bytes", device="gpu:0") == 70
+
+
 def kept_once(folder: Path, runtime_log: RuntimeLog) -> Cache:
     """A cache that a model was opened through twice."""
     cache = Cache(folder, 1 << 20)
@@ -228,7 +247,9 @@ def test_the_page_names_every_metric_and_no_other(manage: Manage, tmp_path: Path
     manager = manage(tmp_path)
     for kind in EventKind:
         manager.find("m", "").history.note(kind, "", Step(1, "faulty", 2, "cpu"))
-    scrape = Scrape(manager, rejections, kept_once(tmp_path / "cache", runtime_log))
+    budget = Budget(1 << 30)
+    budget.take(Holder("m", "1", "rung 1 (cpu)"), [Amount(HOST, 1)])
+    scrape = Scrape(manager, rejections, kept_once(tmp_path / "cache", runtime_log), budget)
     parts = re.compile("_(bucket|count|sum)$")
     ours = {parts.sub("", name) for name, _ in scrape.samples if name.startswith("ortolan_")}
     rows = [

@@ -1,0 +1,144 @@
+"""A load that fails leaves nothing: no session, no memory, nothing taken of the budget, whatever it failed at."""
+
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from ortolan_backends.runtime.log import RuntimeLog
+from ortolan_server.chains.budget import Budget
+from ortolan_server.chains.registry import Registry
+from ortolan_server.errors import LoadFailed
+from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.states import State
+from tests import models
+from tests.faulty_provider.faulty import Faulty
+from tests.server.conftest import Manage
+from tests.server.lifecycle.calls import add_one, until
+
+CPU = '\n[[chain]]\nprovider = "cpu"\n'
+BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
+LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
+ROOM = 1 << 30
+MOST_GROWTH = 30 << 20
+
+
+@pytest.fixture
+def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
+    return Registry(faulty.catalog(), runtime_log, budget=Budget(host_bytes=ROOM))
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def matrix(size: int = 1024) -> onnx.ModelProto:
+    """Input x FP32[N,size] → output y = x · w, with w of size² numbers."""
+    return models.model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="product")],
+        [models.value("x", TensorProto.FLOAT, ["N", size])],
+        [models.value("y", TensorProto.FLOAT, ["N", size])],
+        [models.tensor("w", np.ones((size, size)))],
+    )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a load is made to fail, and where it then says that it ended."""
+
+    stage: str
+    command: str = "ok"
+    toml: str = ""
+
+
+FAULTS = [
+    Fault("at probe", "absent"),
+    Fault("at read", "skip Add"),
+    Fault("at contract", "skip Add", toml=BOTH + 'forbid_on_cpu = ["Add"]\n'),
+    Fault("at numeric", "wrong 5"),
+    Fault("at warm", "oom", toml="\n[numeric]\ncheck = false\n"),
+    Fault("is declared", toml='\n[[input]]\nname = "x"\ndatatype = "INT8"\nshape = [-1, 2]\n'),
+]
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.stage)
+def test_whatever_it_failed_at(
+    manage: Manage, faulty: Faulty, registry: Registry, fault: Fault, tmp_path: Path
+) -> None:
+    faulty.commands.say(fault.command)
+    models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + fault.toml)
+    manager = manage(tmp_path / "models", loaded=False)
+    with pytest.raises(LoadFailed, match=fault.stage):
+        manager.load("m")
+    assert registry.budget.holds == ()
+    told = faulty.commands.told()
+    assert told.count("opened") == told.count("closed")
+    faulty.commands.say("ok")
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096
+
+
+def test_fifty_failed_loads_take_no_memory(manage: Manage, faulty: Faulty, registry: Registry, tmp_path: Path) -> None:
+    models.save(matrix(2300), tmp_path / "models" / "m", toml=faulty.toml + "\n[numeric]\ncheck = false\n")
+    manager = manage(tmp_path / "models", loaded=False)
+    faulty.commands.say("oom")
+    for _ in range(3):
+        fail(manager)
+    before = resident_bytes()
+    for _ in range(50):
+        fail(manager)
+    assert resident_bytes() - before < MOST_GROWTH, "one such model is 20 MiB"
+    assert registry.budget.holds == ()
+
+
+def fail(manager: ModelManager) -> None:
+    with pytest.raises(LoadFailed, match="at warm"):
+        manager.load("m")
+
+
+def holders(registry: Registry) -> list[str]:
+    return [str(hold.holder) for hold in registry.budget.holds]
+
+
+def test_what_serves_holds_its_memory_and_a_reload_its_own(
+    manage: Manage, faulty: Faulty, registry: Registry, tmp_path: Path
+) -> None:
+    path = models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml)
+    manager = manage(tmp_path / "models")
+    assert holders(registry) == ["m/1 rung 1 (faulty)"]
+    registry.budget._limits["host"] = 3 * path.stat().st_size
+    with pytest.raises(LoadFailed, match="refused at memory: it needs .* are taken: m/1 rung 1 .faulty."):
+        manager.load("m")
+    assert add_one(manager.find("m", ""), 1.0) == 2.0
+    registry.budget._limits["host"] = ROOM
+    manager.load("m")
+    assert holders(registry) == ["m/1 rung 1 (faulty)"]
+    manager.unload("m")
+    assert holders(registry) == []
+
+
+def test_a_standby_counts_and_a_failed_device_gives_back(
+    manage: Manage, faulty: Faulty, registry: Registry, tmp_path: Path
+) -> None:
+    toml = faulty.toml + BOTH + LATE + "standby = true\n"
+    models.save(models.add_one(), tmp_path / "models" / "m", toml=toml)
+    manager = manage(tmp_path / "models")
+    until(lambda: holders(registry) == ["m/1 rung 1 (faulty)", "m/1 rung 2 (cpu)"])
+    faulty.commands.say("lost")
+    version = manager.find("m", "")
+    assert add_one(version, 1.0) == 2.0
+    until(lambda: holders(registry) == ["m/1 rung 2 (cpu)"])
+    assert version.state is State.READY
