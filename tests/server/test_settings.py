@@ -31,6 +31,8 @@ def test_defaults() -> None:
         "max_load_bytes": 4 << 30,
         "cache_dir": None,
         "cache_size_bytes": 10 << 30,
+        "memory_limit_bytes": None,
+        "device_memory_limit_bytes": None,
         "allow_control": None,
         "allow_degraded": False,
         "exit_on_broken": False,
@@ -123,6 +125,7 @@ def test_http_may_be_off(address: str, listens: str, *, loopback: bool) -> None:
                 )
             ],
         ),
+        ({"memory_limit_bytes": 0}, ["settings: --memory-limit: must be greater than or equal to 1, not 0"]),
         ({"max_message_bytes": 1}, ["settings: --max-message-size: must be greater than or equal to 1024, not 1"]),
         ({"default_deadline_s": 0}, ["settings: --default-deadline: must be greater than 0, not 0.0"]),
         (
