@@ -1,6 +1,5 @@
 """The bench: a process for each chain, which take turns."""
 
-import hashlib
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from ortolan_server.bench.job import BenchJob, Progress
 from ortolan_server.bench.report import BenchReport, Host, Plan, Tensor
 from ortolan_server.bench.rule import REFERENCE, recommend
 from ortolan_server.bench.subject import Subject, look_at_subject
+from ortolan_server.digests import file_sha256
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.tensors.feeds import first_rows
 
@@ -133,7 +133,7 @@ class _Run:
         return BenchReport(
             model=job.entry.name,
             version=subject.version,
-            model_sha256=hashlib.sha256(subject.model.path.read_bytes()).hexdigest(),
+            model_sha256=file_sha256(subject.model.path),
             started_at=started_at.isoformat(timespec="seconds"),
             host=host,
             plan=Plan(

@@ -21,7 +21,7 @@ from ortolan_backends.options import encode
 from ortolan_backends.runtime.log import LogLine
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung, Session
-from ortolan_server.cache.entry import Entry, Stamps, size_of, stamps
+from ortolan_server.cache.entry import Entry, Marks, marks, size_of
 from ortolan_server.cache.folder import CacheFolder, too_many
 from ortolan_server.cache.key import Digests, KeyParts, changes
 from ortolan_server.cache.locks import KeyLocks
@@ -61,7 +61,7 @@ class _Wanted:
         record = self.entry.record()
         if record is None:
             return ""
-        if not stamps(self.entry.files):
+        if not marks(self.entry.files):
             return _NOTHING_YET
         changed = "" if self.writes_while_running else self.entry.fault(record)
         return f"{changed} is not as the provider wrote it" if changed else None
@@ -165,14 +165,14 @@ class Cache:
         """Of an entry that is whole."""
         locks.use.share()
         locks.use.touch()
-        before = stamps(wanted.entry.files)
+        before = marks(wanted.entry.files)
         start_s = time.monotonic()
         try:
             opened = opening(wanted.rung)
         except OpenRefused as error:
             locks.opening.own()
             return self._build(wanted, locks, opening, f"what was kept did not open: {error.reason}")
-        built = _differing(before, stamps(wanted.entry.files))
+        built = _differing(before, marks(wanted.entry.files))
         if not built:
             return opened, self._use(wanted, CacheResult.HIT, waited_s)
         seconds = time.monotonic() - start_s
@@ -209,7 +209,7 @@ class Cache:
     def _keep(self, wanted: _Wanted, result: CacheResult, seconds: float, reason: str) -> CacheUse:
         """Marks as whole what the provider has written."""
         try:
-            if not wanted.writes_while_running and not stamps(wanted.entry.files):
+            if not wanted.writes_while_running and not marks(wanted.entry.files):
                 wanted.entry.remove()
                 return CacheUse(CacheResult.MISS, seconds=seconds, reason="not kept: the provider wrote nothing")
             wanted.entry.complete(wanted.parts, wanted.path, datetime.now(UTC), seconds)
@@ -258,9 +258,9 @@ def _without(rung: OpenRung, opening: Opening, reason: str) -> tuple[Opened, Cac
     return opened, CacheUse(CacheResult.MISS, seconds=time.monotonic() - start_s, reason=f"not kept: {reason}")
 
 
-def _differing(before: Stamps, after: Stamps) -> list[str]:
+def _differing(before: Marks, after: Marks) -> list[str]:
     """Files that were added or written again."""
-    return [name for name, stamp in after.items() if before.get(name) != stamp]
+    return [name for name, mark in after.items() if before.get(name) != mark]
 
 
 def _named(names: Iterable[str]) -> str:

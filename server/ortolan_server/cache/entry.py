@@ -5,7 +5,6 @@
 <cache>/<provider>/<key>.lock           and <key>.opening: see locks.py
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,13 +17,16 @@ from typing import Any
 
 from ortolan_server.cache.key import KeyParts
 from ortolan_server.cache.locks import KeyLocks
+from ortolan_server.digests import file_sha256
+from ortolan_server.repository.watching import FileMark
 
-__all__ = ["Entry", "Record", "Stamps", "size_of", "stamps"]
+__all__ = ["Entry", "Marks", "Record", "marks", "size_of"]
 
 _RECORD = "entry.json"
 _FILES = "files"
 
-Stamps = Mapping[str, tuple[int, int, int]]
+Marks = Mapping[str, FileMark]
+"""By path in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Entry:
 
     def complete(self, parts: KeyParts, path: Path, created: datetime, build_seconds: float) -> None:
         """Writes `entry.json`, in one step; `path` is the model's. Raises OSError."""
-        digests = _digests(self.files, stamps(self.files))
+        digests = _digests(self.files, marks(self.files))
         when = created.isoformat(timespec="seconds")
         document = asdict(Record(parts, str(path), when, round(build_seconds, 3), digests))
         unfinished = self.folder / f"{_RECORD}.{os.getpid()}"
@@ -101,28 +103,27 @@ class Entry:
         return 0.0
 
 
-def stamps(folder: Path) -> Stamps:
-    """Inode, size and time of change in ns of every file below `folder`, by its path in it."""
+def marks(folder: Path) -> Marks:
+    """Of every file below `folder`, links themselves and hidden ones too: all that a provider may have written."""
     found = {}
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
             with suppress(FileNotFoundError):  # a provider may be at work
-                status = path.lstat()
-                found[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns)
+                found[str(path.relative_to(folder))] = FileMark.of(path.lstat())
     return found
 
 
 def size_of(folder: Path) -> int:
     """Bytes of every file below it; 0 where it is not there."""
-    return sum(size for _, size, _ in stamps(folder).values())
+    return sum(mark.size_bytes for mark in marks(folder).values())
 
 
 def _digests(folder: Path, names: Mapping[str, Any]) -> dict[str, str]:
     digests = {}
     for name in sorted(names):
-        with suppress(FileNotFoundError), (folder / name).open("rb") as file:
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        with suppress(FileNotFoundError):
+            digests[name] = file_sha256(folder / name)
     return digests
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ortolan_server.digests import file_sha256
+from ortolan_server.repository.watching import FileMark
+
 __all__ = ["Digests", "KeyParts", "changes", "is_key"]
 
 _FORMAT = 1  # of the folder; a higher one leaves what is there to be evicted
@@ -53,25 +56,24 @@ class Digests:
     """SHA-256 of models. A file that was read before is not read again while its inode, size and time stay."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int, int, int], bytes] = {}
+        self._known: dict[tuple[Path, FileMark], bytes] = {}
 
     def of_model(self, source: str | bytes, external: Iterable[Path]) -> str:
         """`source` is what ONNX Runtime opens, a path or the bytes; `external` the files of its weights.
 
         Raises OSError.
         """
-        digest = hashlib.sha256(hashlib.sha256(source).digest() if isinstance(source, bytes) else self._file(source))
+        of_source = hashlib.sha256(source).digest() if isinstance(source, bytes) else self._file(Path(source))
+        digest = hashlib.sha256(of_source)
         for path in sorted(external):
-            digest.update(path.name.encode(errors="surrogateescape") + b"\0" + self._file(str(path)))
+            digest.update(path.name.encode(errors="surrogateescape") + b"\0" + self._file(path))
         return digest.hexdigest()
 
-    def _file(self, path: str) -> bytes:
-        with open(path, "rb") as file:  # noqa: PTH123 - a Path for each look would only be made to be opened
-            status = Path(path).stat()
-            stamp = (path, status.st_ino, status.st_size, status.st_mtime_ns)
-            if stamp not in self._known:
-                self._known[stamp] = hashlib.file_digest(file, "sha256").digest()
-        return self._known[stamp]
+    def _file(self, path: Path) -> bytes:
+        known = (path, FileMark.of(path.stat()))
+        if known not in self._known:
+            self._known[known] = bytes.fromhex(file_sha256(path))
+        return self._known[known]
 
 
 def _differences(noun: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

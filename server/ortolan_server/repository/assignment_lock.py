@@ -3,7 +3,6 @@
 It lies beside the model file and is kept in version control: what is in it is sorted, and each node has a line.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -11,6 +10,7 @@ from typing import Annotated, Literal, Self
 import onnx
 from pydantic import Field, ValidationError, model_validator
 
+from ortolan_server.digests import file_sha256
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.external_data import external_files
 from ortolan_server.repository.names import MODEL_FILE
@@ -118,12 +118,7 @@ def lock_text(lock: AssignmentLock) -> str:
 
 def hash_files(path: Path, model: onnx.ModelProto) -> dict[str, str]:
     """SHA-256 of a model file and of the files of its external data, by their names in its folder. Raises OSError."""
-    return {name: _sha256(path.parent / name) for name in (path.name, *sorted(external_files(model)))}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: file_sha256(path.parent / name) for name in (path.name, *sorted(external_files(model)))}
 
 
 def _table(name: str, entries: Mapping[str, str]) -> list[str]:

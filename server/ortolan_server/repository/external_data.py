@@ -7,7 +7,7 @@ give its content away through an output. ONNX Runtime refuses most of that, but 
 import stat
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
@@ -16,6 +16,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from ortolan_server.errors import LoadFailed
+from ortolan_server.repository.paths import path_fault
 
 __all__ = ["check_external_data", "external_files", "location_fault"]
 
@@ -71,17 +72,9 @@ def location_fault(location: str, root: Path) -> str | None:
 
 
 def _fault_of_text(location: str) -> str | None:
-    # The rules of both systems hold on either: a backslash must not turn into a way out.
-    paths = (PurePosixPath(location), PureWindowsPath(location))
-    if not location or not location.isprintable():
-        return "is no path"
     if _MEMORY_ADDRESS_MARK in location:
         return "is a memory address of ONNX Runtime and must not be in a file"
-    if any(path.anchor for path in paths):
-        return "is an absolute path; it must be relative to the model's folder"
-    if any(".." in path.parts for path in paths):
-        return "has '..'; it must stay in the model's folder"
-    return None
+    return path_fault(location)
 
 
 def _fault_of_file(location: str, root: Path) -> str | None:

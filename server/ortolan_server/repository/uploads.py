@@ -3,13 +3,14 @@
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from ortolan_server.errors import InvalidRequest, Overloaded, ServerStopping
 from ortolan_server.repository.entry import CONFIG_FILE, TRITON_FILE, ModelEntry, read_model_folder
 from ortolan_server.repository.given import Given
+from ortolan_server.repository.paths import path_fault
 
 __all__ = ["Upload", "Uploads", "check_paths"]
 
@@ -110,35 +111,24 @@ class Uploads:
 def check_paths(paths: list[str]) -> None:
     """Raises InvalidRequest, naming the path, unless each is of a file in a model's folder, and they fit together."""
     for path in paths:
-        if fault := next((fault for is_so, fault in _FAULTS if is_so(path)), ""):
+        if fault := path_fault(path) or _fault_of_form(path):
             raise InvalidRequest(f"file {path[:_SHOWN_CHARACTERS]!r}: {fault}")
     folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
     if both := sorted(folders.intersection(paths)):
         raise InvalidRequest(f"file {both[0][:_SHOWN_CHARACTERS]!r}: is the folder of another file too")
 
 
-def _is_too_long(path: str) -> bool:
+def _fault_of_form(path: str) -> str | None:
+    """Of one that stays in the model's folder."""
     parts = path.split("/")
-    return len(parts) > _DEPTH or any(len(part.encode()) > _NAME_BYTES for part in parts)
-
-
-# The rules of both systems hold on either, as for external data. What one says may rely on those above it.
-_FAULTS: tuple[tuple[Callable[[str], bool], str], ...] = (
-    (lambda path: not path or not path.isprintable(), "is no path"),
-    (
-        lambda path: bool(PurePosixPath(path).anchor or PureWindowsPath(path).anchor),
-        "is an absolute path; it must be relative to the model's folder, such as 1/model.onnx",
-    ),
-    (lambda path: "\\" in path, "has a backslash; folders are separated by /"),
-    (lambda path: ".." in path.split("/"), "has '..'; it must stay in the model's folder"),
-    (lambda path: not {"", "."}.isdisjoint(path.split("/")), "is not in its shortest form, such as 1/model.onnx"),
-    (
-        lambda path: any(part.startswith(".") for part in path.split("/")),
-        "has a name that begins with a dot: such files are skipped everywhere",
-    ),
-    (_is_too_long, f"is too long: at most {_DEPTH} names of {_NAME_BYTES} bytes"),
-    (
-        lambda path: path in (CONFIG_FILE, TRITON_FILE),
-        "is not taken as a file: the configuration is the parameter config",
-    ),
-)
+    if "\\" in path:
+        return "has a backslash; folders are separated by /"
+    if not {"", "."}.isdisjoint(parts):
+        return "is not in its shortest form, such as 1/model.onnx"
+    if any(part.startswith(".") for part in parts):
+        return "has a name that begins with a dot: such files are skipped everywhere"
+    if len(parts) > _DEPTH or any(len(part.encode()) > _NAME_BYTES for part in parts):
+        return f"is too long: at most {_DEPTH} names of {_NAME_BYTES} bytes"
+    if path in (CONFIG_FILE, TRITON_FILE):
+        return "is not taken as a file: the configuration is the parameter config"
+    return None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,10 @@ class FileMark(NamedTuple):
     inode: int
     size_bytes: int
     mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "FileMark":
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 Snapshot = Mapping[str, FileMark]
@@ -110,11 +115,8 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 def _mark(path: Path) -> FileMark | None:
     """None when it is not there. A link that leads nowhere is marked itself."""
     for look in (os.stat, os.lstat):
-        try:
-            status = look(path)
-        except OSError:
-            continue
-        return FileMark(status.st_ino, status.st_size, status.st_mtime_ns)
+        with suppress(OSError):
+            return FileMark.of(look(path))
     return None
 
 

@@ -16,7 +16,7 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_backends.runtime.session import OpenRung, Session, open_session
 from ortolan_server.cache.cache import Cache
-from ortolan_server.cache.entry import stamps
+from ortolan_server.cache.entry import marks
 from ortolan_server.cache.locks import KeyLock
 from ortolan_server.cache.use import CacheResult, CacheUse
 from ortolan_server.chains.registry import Registry
@@ -67,11 +67,11 @@ def test_the_first_load_builds_and_the_second_leaves_every_file_as_it_is(through
     assert (first.result, first.reason) == (MISS, "")
     assert Path(first.folder).parents[2] == folder
     assert first.size_bytes > 0
-    before = stamps(folder / "keeping" / first.key)
+    before = marks(folder / "keeping" / first.key)
     assert set(before) == {"entry.json", "files/optimised.onnx"}
     second = used(through(backend))
     assert (second.result, second.key, second.reason) == (HIT, first.key, "")
-    assert stamps(folder / "keeping" / first.key) == before
+    assert marks(folder / "keeping" / first.key) == before
     assert backend.built == [first.folder, first.folder]
 
 

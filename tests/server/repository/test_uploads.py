@@ -41,7 +41,7 @@ def test_paths_below_the_models_folder(path: str) -> None:
         ("C:model.onnx", "is an absolute path"),
         ("\\\\host\\share\\x", "is an absolute path"),
         ("1\\model.onnx", "has a backslash"),
-        ("..\\model.onnx", "has a backslash"),
+        ("..\\model.onnx", "has '..'"),
         ("../model.onnx", "has '..'"),
         ("1/../../model.onnx", "has '..'"),
         ("1/..", "has '..'"),
