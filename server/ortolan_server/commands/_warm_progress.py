@@ -2,48 +2,39 @@
 
 import os
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+from ortolan_server.commands._progress import BAR_WIDTH, ProgressBar
 
 __all__ = ["WarmProgress"]
 
-_BAR_WIDTH = 16
 
-
-class WarmProgress:
-    """A bar on a terminal, which goes when all is built; in a pipe nothing."""
+class WarmProgress(ProgressBar):
+    """Which model is built, and how many rungs are done."""
 
     def __init__(self, rungs: int, descriptor: int) -> None:
         """`descriptor` is standard error as it was before ONNX Runtime's log took its place."""
         self._stream = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="replace")
-        console = Console(file=self._stream, highlight=False)
-        self._bars = Progress(
+        super().__init__(
+            Console(file=self._stream, highlight=False),
             TextColumn("{task.description}", style="bold", markup=False),
-            BarColumn(_BAR_WIDTH),
+            BarColumn(BAR_WIDTH),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            redirect_stdout=False,
-            disable=not console.is_terminal,
         )
-        self._task = self._bars.add_task("", total=rungs)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
+        self._task = self.bars.add_task("", total=rungs)
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        super().__exit__(kind, error, where)
         self._stream.close()
 
     def begin(self, model: str) -> None:
-        self._bars.update(self._task, description=model)
+        self.bars.update(self._task, description=model)
 
     def done(self) -> None:
         """One more rung."""
-        self._bars.advance(self._task)
+        self.bars.advance(self._task)
