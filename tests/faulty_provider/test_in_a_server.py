@@ -8,8 +8,8 @@ import pytest
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import read_model
 from ortolan_client import Client, OrtolanClientError
-from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.repository import parse_model_toml
 from tests import models
 from tests.faulty_provider.faulty import Faulty

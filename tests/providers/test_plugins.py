@@ -16,8 +16,8 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_backends.runtime.trial import try_backend
-from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.repository import parse_model_toml
 from tests.serving import ENTRY
 

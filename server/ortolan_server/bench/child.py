@@ -36,8 +36,8 @@ from ortolan_server.bench.messages import (
     Warmed,
 )
 from ortolan_server.bench.report import RowAssignment
-from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.repository import ModelToml, Numeric
 from ortolan_server.services.reports import report_message

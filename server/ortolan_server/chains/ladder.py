@@ -1,9 +1,8 @@
 """The climb: one attempt per rung, from the top, until a session keeps the contract."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from ortolan_backends.contract import Availability, Probe
 from ortolan_backends.errors import OpenRefused, UnservableModel
@@ -15,88 +14,15 @@ from ortolan_server.cache.cache import Cache, Opened
 from ortolan_server.cache.use import CacheUse
 from ortolan_server.chains.bounded import open_within
 from ortolan_server.chains.budget import Budget, Holder
-from ortolan_server.chains.chain import Chain, ProviderNames, Rung
+from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.drift import Drift
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.numeric import Compare, NumericCheck, not_compared
+from ortolan_server.chains.report import Attempt, AttemptOutcome, ChainReport, refusals
 from ortolan_server.chains.ways_out import ways_out
 
-__all__ = ["Attempt", "AttemptOutcome", "ChainReport", "Climb"]
-
-
-class AttemptOutcome(StrEnum):
-    OPENED = "OPENED"
-    REFUSED = "REFUSED"
-    NOT_NEEDED = "NOT_NEEDED"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """How opening at one rung ended."""
-
-    rung: int
-    """1 is the top."""
-    provider: str
-    outcome: AttemptOutcome
-    stage: str = ""
-    """Where a refused attempt ended: `probe`, `memory`, `attach`, `open`, `read`, `contract`, `lock`, `numeric` or
-    `warm`; `run`: its device failed while it served."""
-    reason: str = ""
-    seconds: float = 0.0
-    log: tuple[str, ...] = ()
-    """ONNX Runtime's lines during the attempt, warnings and worse."""
-    cache: CacheUse | None = None
-    """What the cache had for its provider; None: it compiles nothing that is kept, or there is no cache."""
-    numeric: NumericCheck | None = None
-    """How its answers compare with the CPU's; None: they were not to be compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChainReport:
-    """All that the climb found out. Without a session the model is not served."""
-
-    chain: Chain
-    attempts: tuple[Attempt, ...]
-    verdict: Verdict
-    session: Session | None = None
-    assignment: Assignment | None = None
-    rung: int = 0
-    """The serving rung; 0: none."""
-    drift: Drift | None = None
-    """Of the serving rung, else of the highest that was opened, from the model's assignment.lock; None without one."""
-
-    def following(self, before: Sequence[Attempt]) -> "ChainReport":
-        """With what was found out before at the rungs above the serving one that were not tried again."""
-        known = {attempt.rung: attempt for attempt in before}
-        attempts = tuple(
-            known.get(attempt.rung, attempt)
-            if attempt.outcome is AttemptOutcome.NOT_NEEDED and attempt.rung < self.rung
-            else attempt
-            for attempt in sorted(self.attempts, key=lambda attempt: attempt.rung)
-        )
-        return replace(self, attempts=attempts)
-
-    @property
-    def provider_names(self) -> ProviderNames:
-        """How the providers of the session are called."""
-        return self.chain.provider_names(self.rung)
-
-    @property
-    def provider(self) -> str:
-        """The serving rung's provider by short name; empty: none."""
-        return self.chain.rungs[self.rung - 1].name if self.rung else ""
-
-    def refused(self, stage: str, reason: str) -> "ChainReport":
-        """This report with the serving rung refused after all, at a stage that comes after the climb."""
-        attempts = tuple(
-            replace(attempt, outcome=AttemptOutcome.REFUSED, stage=stage, reason=reason)
-            if attempt.rung == self.rung
-            else attempt
-            for attempt in self.attempts
-        )
-        verdict = Verdict(VerdictState.BROKEN, _refusals(attempts))
-        return replace(self, attempts=attempts, verdict=verdict, session=None, rung=0)
+__all__ = ["Climb"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +79,7 @@ class Climb:
         if fallback:
             return self._report(fallback, self._degraded(fallback))
         refused = {attempt.stage: attempt.rung for attempt in reversed(self._attempts)}
-        return self._broken((*_refusals(self._attempts), *ways_out(refused, implied=self._chain.contract.implied)))
+        return self._broken((*refusals(self._attempts), *ways_out(refused, implied=self._chain.contract.implied)))
 
     def _attempt(self, number: int, model: ModelFile) -> _Opened | None:
         """One rung with those below it; None when it has no session to offer."""
@@ -251,7 +177,7 @@ class Climb:
 
     def _degraded(self, opened: _Opened) -> Verdict:
         """The verdict of a session that serves although its contract is broken, or nodes have moved down."""
-        above = _refusals([attempt for attempt in self._attempts if attempt.rung < opened.number])
+        above = refusals([attempt for attempt in self._attempts if attempt.rung < opened.number])
         return replace(opened.verdict, reasons=(*above, *opened.verdict.reasons))
 
     def _report(self, opened: _Opened, verdict: Verdict) -> ChainReport:
@@ -280,11 +206,3 @@ class Climb:
 def _serving(attempt: Attempt) -> Attempt:
     """The attempt whose session serves, its contract kept or not: the verdict says which."""
     return replace(attempt, outcome=AttemptOutcome.OPENED, stage="", reason="")
-
-
-def _refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:
-    return tuple(
-        f"rung {attempt.rung} ({attempt.provider}) refused at {attempt.stage}: {attempt.reason}"
-        for attempt in attempts
-        if attempt.outcome is AttemptOutcome.REFUSED
-    )

@@ -15,11 +15,12 @@ from ortolan_server.chains.bounded import open_within
 from ortolan_server.chains.budget import Budget, Holder
 from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract
-from ortolan_server.chains.ladder import ChainReport, Climb
+from ortolan_server.chains.ladder import Climb
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.losses import Losses
 from ortolan_server.chains.mixes import refuse_mixes
 from ortolan_server.chains.numeric import Compare, not_compared
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.repository import DEFAULT_NODE_SHARE, ModelToml
 from ortolan_server.repository.rungs import check_chain
 

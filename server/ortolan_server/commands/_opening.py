@@ -11,8 +11,8 @@ from ortolan_backends.catalog import Catalog
 from ortolan_backends.errors import BackendError
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_server.chains.chain import Chain
-from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.commands._console import FAILURE, USAGE, complain, others_on_stderr
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.opening import open_model

@@ -14,8 +14,8 @@ from ortolan_server.cache.entry import size_of
 from ortolan_server.cache.use import CacheResult, CacheUse
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Contract
-from ortolan_server.chains.ladder import Attempt, AttemptOutcome
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import Attempt, AttemptOutcome
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.opening import OpenModel, open_model
 from ortolan_server.lifecycle.warming import warm_up

@@ -2,7 +2,7 @@
 
 from ortolan_server.chains.contract import VerdictState
 from ortolan_server.chains.drift import compare
-from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.report import ChainReport
 
 __all__ = ["why_worse"]
 

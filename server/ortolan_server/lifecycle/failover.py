@@ -10,8 +10,8 @@ import structlog
 from ortolan_backends.contract import Availability
 from ortolan_backends.errors import DeviceFailure, LoadCancelled
 from ortolan_server.chains.chain import Chain
-from ortolan_server.chains.ladder import Attempt, AttemptOutcome, ChainReport
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import Attempt, AttemptOutcome, ChainReport
 from ortolan_server.lifecycle.history import EventKind, History, Step
 from ortolan_server.lifecycle.opening import OpenModel
 from ortolan_server.lifecycle.recovery import Outcome

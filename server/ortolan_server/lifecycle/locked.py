@@ -5,7 +5,6 @@ from pathlib import Path
 
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_server.chains.chain import Chain
-from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.locking import (
     Surroundings,
@@ -17,6 +16,7 @@ from ortolan_server.chains.locking import (
 )
 from ortolan_server.chains.numeric import Compare
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.errors import LoadFailed
 from ortolan_server.repository.assignment_lock import AssignmentLock, hash_files, read_lock
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from ortolan_backends.errors import DeviceFailure, OutOfMemory
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
-from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.failover import allowed_below
 from ortolan_server.lifecycle.opening import OpenModel, open_model

@@ -9,9 +9,9 @@ from ortolan_backends.runtime.hazards import find_hazards
 from ortolan_backends.runtime.model import ModelFile, read_model, walk
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
-from ortolan_server.chains.ladder import Attempt, ChainReport
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import Attempt, ChainReport
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.batch_axis import require_batch_axis
 from ortolan_server.lifecycle.declared import require_declared

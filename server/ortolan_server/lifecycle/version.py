@@ -13,9 +13,9 @@ from ortolan_backends.errors import DeviceFailure, LoadCancelled
 from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import Verdict, VerdictState
-from ortolan_server.chains.ladder import ChainReport
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.engine.call import InferenceCall, Pump, Reply, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine, Serving
 from ortolan_server.engine.schedule import Occupancy

@@ -9,7 +9,7 @@ from ortolan_backends.runtime.assignment import Assignment, ProviderShare
 from ortolan_server.cache.use import CacheUse
 from ortolan_server.chains.chain import Chain, ProviderNames
 from ortolan_server.chains.contract import Contract
-from ortolan_server.chains.ladder import Attempt, ChainReport
+from ortolan_server.chains.report import Attempt, ChainReport
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.services.drift import drift_message
 from ortolan_server.services.events import event_message

@@ -10,9 +10,9 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_server.chains.budget import HOST, Budget
 from ortolan_server.chains.contract import VerdictState
-from ortolan_server.chains.ladder import AttemptOutcome, ChainReport
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import AttemptOutcome, ChainReport
 from ortolan_server.repository import parse_model_toml
 from tests import models
 from tests.server.chains.fakes import catalog

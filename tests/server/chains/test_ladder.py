@@ -11,8 +11,8 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
 from ortolan_server.chains.contract import VerdictState
 from ortolan_server.chains.drift import Drift, MovedNode
-from ortolan_server.chains.ladder import AttemptOutcome, ChainReport
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import AttemptOutcome, ChainReport
 from ortolan_server.repository import parse_model_toml
 from tests import models
 from tests.server.chains.fakes import CPU, LIBRARY_LINE, NOWHERE, catalog

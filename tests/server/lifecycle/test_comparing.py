@@ -4,7 +4,7 @@ from ortolan_backends.runtime.assignment import AssignedNode, Assignment, Provid
 from ortolan_backends.runtime.session import OpenRung
 from ortolan_server.chains.chain import Chain, Rung
 from ortolan_server.chains.contract import Contract, Verdict, VerdictState
-from ortolan_server.chains.ladder import ChainReport
+from ortolan_server.chains.report import ChainReport
 from ortolan_server.lifecycle.comparing import why_worse
 from tests.server.chains.fakes import Fake, FakeOptions
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ortolan_backends.runtime.log import RuntimeLog
-from ortolan_server.chains.ladder import AttemptOutcome
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import AttemptOutcome
 from ortolan_server.errors import InferenceFailed, ModelNotReady, Overloaded
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager

@@ -12,10 +12,10 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import read_model
 from ortolan_backends.runtime.session import Session
 from ortolan_server.chains.contract import VerdictState
-from ortolan_server.chains.ladder import Attempt, AttemptOutcome, ChainReport
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.numeric import NumericCheck
 from ortolan_server.chains.registry import Registry
+from ortolan_server.chains.report import Attempt, AttemptOutcome, ChainReport
 from ortolan_server.lifecycle.numeric import AgainstCpu
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.samples import read_samples

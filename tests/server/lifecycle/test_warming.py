@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from structlog.testing import capture_logs
 
 from ortolan_backends.runtime.ort import onnxruntime
-from ortolan_server.chains.ladder import AttemptOutcome
+from ortolan_server.chains.report import AttemptOutcome
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
