@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 
 import structlog
@@ -47,7 +48,8 @@ class Recovery:
         """
         with self._news:
             before = self._backoffs.get(key, Backoff(first_s, most_s))
-            self._backoffs[key] = before.failed(time.monotonic())
+            # A reload may have brought other times.
+            self._backoffs[key] = replace(before, first_s=first_s, most_s=most_s).failed(time.monotonic())
             self._waiting.add(key)
             if self._thread is None and not self._stopped:
                 self._thread = threading.Thread(target=self._loop, name="recovery", daemon=True)
@@ -61,30 +63,33 @@ class Recovery:
             self._news.notify()
 
     def _loop(self) -> None:
-        while (key := self._next()) is not None:
+        while (due := self._next()) is not None:
+            key, tried = due
             try:
                 outcome = self._attempt(key)
             except Exception:
                 log.exception("recovery_crashed", model=key[0], version=str(key[1]))
                 outcome = Outcome.NOT_YET
-            self._settle(key, outcome, time.monotonic())
+            self._settle(key, tried, outcome, time.monotonic())
 
-    def _next(self) -> Key | None:
+    def _next(self) -> tuple[Key, Backoff] | None:
         """Waits for the next that is due; None: stopped."""
         with self._news:
             while not self._stopped:
                 key = min(self._waiting, key=lambda each: self._backoffs[each].due_s, default=None)
                 left_s = None if key is None else self._backoffs[key].due_s - time.monotonic()
                 if key is not None and left_s is not None and left_s <= 0:
-                    return key
+                    return key, self._backoffs[key]
                 self._news.wait(left_s)
         return None
 
-    def _settle(self, key: Key, outcome: Outcome, now_s: float) -> None:
+    def _settle(self, key: Key, tried: Backoff, outcome: Outcome, now_s: float) -> None:
         with self._news:
             backoff = self._backoffs[key]
-            if backoff.due_s > now_s:
-                return  # it failed again meanwhile, and has its new time already
+            if backoff is not tried:  # it failed again meanwhile, and has its new time, which may be over already
+                if outcome is Outcome.RECOVERED:
+                    self._backoffs[key] = tried.recovered(now_s).failed(now_s)  # and had only just come back
+                return
             if outcome is Outcome.NOT_YET:
                 self._backoffs[key] = backoff.not_yet(now_s)
                 return

@@ -76,6 +76,49 @@ def test_one_that_comes_back_and_fails_again_is_waited_for_longer() -> None:
     recovery.stop()
 
 
+def test_one_that_falls_further_during_a_try_is_tried_again() -> None:
+    again: SimpleQueue[Key] = SimpleQueue()
+
+    def attempt(key: Key) -> Outcome:
+        again.put(key)
+        if again.qsize() == 1:
+            recovery.watch(key, 0.0, 0.0)
+        return Outcome.OVER  # of what served when the try began
+
+    recovery = Recovery(attempt)
+    recovery.watch(("m", 1), 0.0, 0.0)
+    settled(recovery)
+    assert again.qsize() == 2
+    recovery.stop()
+
+
+def test_one_that_fails_before_it_is_known_to_have_come_back_is_waited_for_longer() -> None:
+    tried = threading.Event()
+
+    def attempt(key: Key) -> Outcome:
+        recovery.watch(key, 60.0, 3600.0)
+        tried.set()
+        return Outcome.RECOVERED
+
+    recovery = Recovery(attempt)
+    recovery.watch(("m", 1), SOON_S, 60.0)
+    assert tried.wait(WAIT_S)
+    while recovery._backoffs["m", 1].delay_s != 2 * SOON_S:
+        threading.Event().wait(SOON_S)
+    recovery.stop()
+
+
+def test_a_reload_may_bring_other_times() -> None:
+    attempts = Attempts(Outcome.RECOVERED)
+    recovery = Recovery(attempts)
+    recovery.watch(("m", 1), SOON_S, SOON_S)
+    attempts.next()
+    settled(recovery)
+    recovery.watch(("m", 1), 60.0, 3600.0)
+    assert recovery._backoffs["m", 1].most_s == 3600.0
+    recovery.stop()
+
+
 def test_once_stopped_it_tries_nothing() -> None:
     attempts = Attempts(Outcome.NOT_YET)
     recovery = Recovery(attempts)
