@@ -16,10 +16,9 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.budget import Budget
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
+from ortolan_server.lifecycle.change_log import log_change
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.poller import Poller
-from ortolan_server.lifecycle.states import State
-from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import Repository
 from ortolan_server.repository.uploads import Uploads
 from ortolan_server.services.inference import InferenceService
@@ -32,6 +31,7 @@ from ortolan_server.services.statistics import StatisticsService
 from ortolan_server.settings import HTTP_OFF, Settings
 from ortolan_server.shared_memory import Regions, require_shared_memory
 from ortolan_server.transport.certificates import Certificate
+from ortolan_server.transport.exposure import warn_of_exposure
 from ortolan_server.transport.health import Health
 from ortolan_server.transport.http import HttpServer
 from ortolan_server.transport.lanes import fast_lane_works
@@ -45,26 +45,6 @@ log = structlog.get_logger()
 
 _HEALTH_THREADS = 8
 _POLL_INTERVAL_S = 5.0
-# What protects a server that others can reach, by `Settings.tls`.
-_MISSING = {
-    "off": "anyone who reaches this address can use the models and read what others send: there is no TLS "
-    "(--tls-cert and --tls-key encrypt; --tls-client-ca lets in only clients with a certificate, --auth-tokens only "
-    "those with a token)",
-    "tls": "anyone who reaches this address can use the models: what is sent is encrypted, but clients need no "
-    "certificate (--tls-client-ca lets in only clients that have one, --auth-tokens only those with a token)",
-    "mtls": "",
-}
-_TOKENS_IN_PLAIN_TEXT = (
-    "anyone between can read what is sent, tokens too, and use them: there is no TLS (--tls-cert and --tls-key encrypt)"
-)
-_PLAIN_HTTP = (
-    "anyone who reaches this address can read the metrics, names of models among them: it is HTTP without TLS or "
-    "authentication (--http-address 127.0.0.1:8002 keeps it on this machine)"
-)
-_SHARING = (
-    "whoever may call this server can read and overwrite the shared memory objects of its user on this machine, "
-    "given their names: with --shared-memory listen on a unix: address or on loopback"
-)
 
 
 class App:
@@ -139,13 +119,7 @@ class App:
         except InvalidConfig:
             self._server.stop(0.0)
             raise
-        missing = self._missing()
-        if missing and not self._settings.is_loopback:
-            log.warning("listening_beyond_loopback", address=address, text=missing)
-        if not self._settings.is_http_loopback:
-            log.warning("listening_beyond_loopback", address=self.http_address, text=_PLAIN_HTTP)
-        if self._settings.shared_memory and not self._settings.is_loopback:
-            log.warning("sharing_memory_beyond_loopback", address=address, text=_SHARING)
+        warn_of_exposure(self._settings, address, self.http_address)
         log.info(
             "server_listening",
             address=address,
@@ -154,15 +128,9 @@ class App:
             tokens=self._settings.auth_tokens is not None,
             lane=self._lane,
         )
-        self.manager.subscribe(_log_change)
+        self.manager.subscribe(log_change)
         self._health.follow()
         return address
-
-    def _missing(self) -> str:
-        """What would protect a server that others can reach; empty: nothing is missing."""
-        if self._settings.auth_tokens:
-            return _TOKENS_IN_PLAIN_TEXT if self._settings.tls == "off" else ""
-        return _MISSING[self._settings.tls]
 
     def _start_http(self) -> None:
         if self._settings.http_address != HTTP_OFF:
@@ -239,28 +207,3 @@ def _regions(settings: Settings) -> Regions | None:
         return None
     require_shared_memory()
     return Regions(settings.shared_memory_bytes)
-
-
-def _log_change(version: ModelVersion) -> None:
-    """The verdict of every load, and every other change of a version."""
-    event: dict[str, object] = {"model": version.model, "version": version.version}
-    report = version.report
-    if report is not None and version.state in (State.READY, State.DEGRADED):
-        event |= {
-            "provider": report.provider,
-            "rung": report.rung,
-            "verdict": str(report.verdict.state),
-            "load_s": round(version.load_s, 3),
-        }
-    if version.state is State.READY:
-        log.info("model_ready", **event)
-        for warning in report.verdict.warnings if report else ():
-            log.warning("model_mixed", text=warning, **event)
-    elif version.state is State.DEGRADED:
-        log.warning("model_degraded", reason=version.reason, **event)
-    elif version.state is State.FAILED:
-        log.error("model_failed", reason=version.reason, **event)
-    elif version.state in (State.DRAINING, State.UNLOADED):
-        log.info("model_changed", state=str(version.state), **event)
-    else:
-        log.debug("model_changed", state=str(version.state), **event)

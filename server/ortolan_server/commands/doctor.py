@@ -88,7 +88,7 @@ def _conflict() -> str:
 
 def _look_at(names: list[str]) -> list[pb.Provider]:
     # Imports ONNX Runtime, which must not happen before it is known that there is one wheel of it.
-    from ortolan_server.services.reports import provider_message  # noqa: PLC0415
+    from ortolan_server.services.providers import provider_message  # noqa: PLC0415
 
     catalog = Catalog.from_entry_points()
     unknown = [name for name in names if name not in catalog.names()]

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 
 from ortolan.v1 import provider_reflection_pb2 as pb
-from ortolan_backends.contract import Availability, Backend, Check, Outcome, Probe
-from ortolan_backends.options import describe
 from ortolan_backends.runtime.assignment import Assignment, ProviderShare
-from ortolan_server.cache.use import CacheUse
 from ortolan_server.chains.chain import Chain, ProviderNames
 from ortolan_server.chains.contract import Contract
 from ortolan_server.chains.report import Attempt, ChainReport
 from ortolan_server.lifecycle.version import ModelVersion
+from ortolan_server.services.cache_use import cache_message
 from ortolan_server.services.drift import drift_message
 from ortolan_server.services.events import event_message
 from ortolan_server.services.numeric import numeric_message
@@ -18,57 +16,10 @@ from ortolan_server.services.numeric import numeric_message
 __all__ = [
     "assignment_message",
     "assignment_summary",
-    "cache_message",
     "node_shares",
     "properties",
-    "provider_message",
     "report_message",
 ]
-
-_OUTCOMES = {
-    Outcome.OK: pb.Check.OK,
-    Outcome.DEGRADED: pb.Check.DEGRADED,
-    Outcome.FAILED: pb.Check.FAILED,
-    Outcome.SKIPPED: pb.Check.SKIPPED,
-}
-_AVAILABILITIES = {
-    Availability.AVAILABLE: pb.Provider.AVAILABLE,
-    Availability.DEGRADED: pb.Provider.DEGRADED,
-    Availability.UNAVAILABLE: pb.Provider.UNAVAILABLE,
-}
-
-
-def provider_message(backend: Backend, probe: Probe) -> pb.Provider:
-    """A provider family: what was found on this machine, and the options it takes."""
-    return pb.Provider(
-        name=backend.name,
-        provider=backend.provider,
-        summary=backend.summary,
-        availability=_AVAILABILITIES[probe.availability],
-        reason=probe.reason,
-        checks=[_check(check) for check in probe.checks],
-        devices=[
-            pb.Device(kind=device.kind, id=device.id, name=device.name, memory_bytes=device.memory_bytes)
-            for device in probe.devices
-        ],
-        versions=dict(probe.versions),
-        options=[
-            pb.Option(
-                name=option.name,
-                onnxruntime_key=option.onnxruntime_key,
-                type=option.type,
-                default=option.default,
-                unit=option.unit,
-                allowed=option.allowed,
-                documentation=option.documentation,
-            )
-            for option in describe(backend.options)
-        ],
-    )
-
-
-def _check(check: Check) -> pb.Check:
-    return pb.Check(looked_at=check.looked_at, outcome=_OUTCOMES[check.outcome], finding=check.finding, mend=check.mend)
 
 
 def assignment_message(version: ModelVersion, *, omit_nodes: bool) -> pb.Assignment:
@@ -235,18 +186,6 @@ def _attempt(attempt: Attempt) -> pb.Attempt:
     if attempt.cache is not None:
         message.cache.CopyFrom(cache_message(attempt.cache))
     return message
-
-
-def cache_message(use: CacheUse) -> pb.CacheUse:
-    """One look into the cache of what providers compile."""
-    return pb.CacheUse(
-        result=pb.CacheUse.Result.Value(use.result),
-        key=use.key,
-        folder=use.folder,
-        bytes=use.size_bytes,
-        seconds=round(use.seconds, 6),
-        reason=use.reason,
-    )
 
 
 def _cache_word(version: ModelVersion) -> str:
