@@ -94,7 +94,7 @@ class Failover:
             below = allowed_below(report.chain, report.rung)
             if below:
                 version.doubt(f"{reason}; rung {below[0]} is being opened")
-                self._start("failover", lambda: self._fall(report, below, reason))
+                self._start("failover", lambda: self._fall(report, below, reason), self._fell_badly)
             else:
                 version.fail(reason)
         if not below:
@@ -124,7 +124,7 @@ class Failover:
         """Opens the next rung aside, where the model's owner wants that and the contract allows one."""
         report = self._version.report
         if self._wants_standby and report is not None and (below := allowed_below(report.chain, report.rung)):
-            self._start("standby", lambda: self._prepare(below))
+            self._start("standby", lambda: self._prepare(report, below))
 
     def close(self) -> None:
         self._standby, self._wants_standby = None, False
@@ -135,9 +135,12 @@ class Failover:
         version = self._version
         step = Step(report.rung, report.provider, opened.report.rung, opened.report.provider)
         with version.turn:
-            if opened.report.session is None:
+            if version.report is not report:
+                pass  # it has climbed back meanwhile, or goes
+            elif opened.report.session is None:
                 version.fail(f"{reason}; and no rung below can serve: {opened.report.verdict.sentence}")
             else:
+                self._standby = None  # one that came too late
                 version.history.note(EventKind.FAILED_OVER, reason, step)
                 self._log(log.warning, "model_failed_over", step, reason=reason)
                 version.seat(opened.following(with_failure(report, reason)), reason)
@@ -152,8 +155,8 @@ class Failover:
                 return False  # it has fallen further, or goes
             version.history.note(EventKind.RECOVERED, f"{step.to_provider} works again", step)
             self._log(log.info, "model_recovered", step)
+            self._standby = None  # of the rung that served, or one below it
             version.seat(opened.following(report.attempts))
-        self._standby = None  # of the rung that served, or one below it
         self.prepare()
         return True
 
@@ -166,7 +169,7 @@ class Failover:
         log.info("recovery_not_yet", model=version.model, version=version.version, reason=reason)
         return Outcome.NOT_YET
 
-    def _prepare(self, below: Sequence[int]) -> None:
+    def _prepare(self, report: ChainReport, below: Sequence[int]) -> None:
         opened = self._open_on(below)
         version = self._version
         about = {"model": version.model, "version": version.version}
@@ -174,8 +177,9 @@ class Failover:
             log.warning("standby_refused", reason=opened.report.verdict.sentence, **about)
             return
         with version.turn:
-            if version.serves and self._wants_standby:
-                self._standby = opened
+            if not (version.serves and self._wants_standby and version.report is report):
+                return  # another rung serves now, or none
+            self._standby = opened
         log.info("standby_ready", provider=opened.report.provider, rung=opened.report.rung, **about)
 
     def _log(self, say: Callable[..., object], event: str, step: Step, **more: object) -> None:
@@ -183,7 +187,11 @@ class Failover:
         about = {"model": version.model, "version": version.version}
         say(event, from_provider=step.provider, to_provider=step.to_provider, rung=step.to_rung, **about, **more)
 
-    def _start(self, what: str, work: Callable[[], None]) -> None:
+    def _fell_badly(self) -> None:
+        self._version.fail("internal error: the server's log has the details")
+        self._lost_rung()
+
+    def _start(self, what: str, work: Callable[[], None], crashed: Callable[[], None] = lambda: None) -> None:
         version = self._version
         name = f"{what}-{version.model}/{version.version}"
 
@@ -194,7 +202,7 @@ class Failover:
                 log.info("failover_cancelled", model=version.model, version=version.version, reason=str(error))
             except Exception:
                 log.exception("failover_crashed", thread=name, model=version.model, version=version.version)
-                version.fail("internal error: the server's log has the details")
+                crashed()
 
         threading.Thread(target=guarded, name=name, daemon=True).start()
 
