@@ -48,7 +48,7 @@ class Dispatch:
         *,
         wake: Callable[[], None],
         name: str,
-        on_device_failure: Callable[[DeviceFailure], object] | None,
+        on_device_failure: Callable[[DeviceFailure, Runner], object] | None,
     ) -> None:
         self.serving = serving
         self.refusal: OrtolanError | None = None
@@ -177,19 +177,20 @@ class Dispatch:
             if serving is not self.serving or schedule.held:
                 return True
             schedule.held = True
+            runner = self.serving.runner
         log.error("device_failed", engine=self._name, reason=str(error))
-        comes = self._ask_for_another(error)
+        comes = self._ask_for_another(error, runner)
         if not comes:
             with self._lock:
                 schedule.held = False
                 self._wake()
         return comes
 
-    def _ask_for_another(self, error: DeviceFailure) -> bool:
+    def _ask_for_another(self, error: DeviceFailure, runner: Runner) -> bool:
         if self._on_device_failure is None:
             return False
         try:
-            return bool(self._on_device_failure(error))
+            return bool(self._on_device_failure(error, runner))
         except Exception:
             log.exception("device_failure_hook_failed", engine=self._name)
             return False

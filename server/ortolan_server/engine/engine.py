@@ -33,7 +33,7 @@ class Engine:
     where calls came with one and `serving` permits it; all others by workers. `queue_bytes` bounds the inputs of the
     calls that wait; one call always may. The statistics of `serving` get each run and each failure; whoever takes a
     result records what became of it. `name` stands in thread names and log events. `on_device_failure` is told on the
-    thread of the run, before the callers are, and must return soon. When it answers true the calls of that run wait
+    thread of the run, before the callers are, with the runner that failed, and must return soon. When it answers true the calls of that run wait
     with all others for `serve()`, within their deadlines; else they are answered, and the engine itself goes on
     running what comes.
     """
@@ -47,7 +47,7 @@ class Engine:
         queue_bytes: float = math.inf,
         batching: BatchLimits | None = None,
         name: str = "engine",
-        on_device_failure: Callable[[DeviceFailure], object] | None = None,
+        on_device_failure: Callable[[DeviceFailure, Runner], object] | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._name = name

@@ -79,13 +79,15 @@ class Failover:
         standby = self._standby
         return standby.report.rung if standby else 0
 
-    def device_failed(self, error: DeviceFailure) -> bool:
-        """On the thread of the run. True: another session will come, for which the calls may wait."""
+    def device_failed(self, error: DeviceFailure, session: object) -> bool:
+        """Under `session`; on the thread of the run. True: another one will come, for which the calls may wait."""
         version = self._version
         with version.turn:
             report = version.report
             if not version.serves or report is None:
                 return False
+            if report.session is not session:
+                return True  # it has climbed back meanwhile
             provider = report.provider
             version.history.note(EventKind.DEVICE_FAILED, str(error), Step(report.rung, provider))
             if error.sticky:

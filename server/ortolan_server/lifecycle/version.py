@@ -278,8 +278,8 @@ class ModelVersion:
         engine.start()
         return engine
 
-    def _device_failed(self, error: DeviceFailure) -> bool:
-        return self.failover is not None and self.failover.device_failed(error)
+    def _device_failed(self, error: DeviceFailure, session: object) -> bool:
+        return self.failover is not None and self.failover.device_failed(error, session)
 
     def _become(self, state: State, reason: str) -> None:
         """Serves as READY or DEGRADED, also when it did already."""

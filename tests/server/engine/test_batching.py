@@ -158,7 +158,7 @@ def test_one_bad_call_fails_alone(make_engine: MakeEngine, error: type[Exception
 def test_a_device_that_fails_fails_for_all_and_is_told_once(make_engine: MakeEngine) -> None:
     told: list[DeviceFailure] = []
     runner = BatchRunner(bad=[1], error=DeviceFailure)
-    engine = make_engine(runner, on_device_failure=told.append)
+    engine = make_engine(runner, on_device_failure=lambda error, _runner: told.append(error))
     replies = submit_all(engine, [batch_call(0), batch_call(1)])
     with capture_logs() as logs:
         engine.start()

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunHung
 from ortolan_server.engine.call import InferenceResult
-from ortolan_server.engine.engine import BatchLimits, Engine, Serving
+from ortolan_server.engine.engine import BatchLimits, Engine, Runner, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import DeadlineExpired, InferenceFailed, ModelNotReady, Overloaded
 from tests.server.engine.batches import BatchRunner, answer_of, batch_call
@@ -23,11 +23,13 @@ class Hook:
 
     def __init__(self, *, comes: bool) -> None:
         self.told: list[DeviceFailure] = []
+        self.runners: list[Runner] = []
         self.heard = threading.Event()
         self._comes = comes
 
-    def __call__(self, error: DeviceFailure) -> bool:
+    def __call__(self, error: DeviceFailure, runner: Runner) -> bool:
         self.told.append(error)
+        self.runners.append(runner)
         self.heard.set()
         return self._comes
 
@@ -75,6 +77,7 @@ def test_calls_wait_for_the_next_session_and_go_in_their_order(make_engine: Make
     assert [reply.number() for reply in replies] == [10, 20, 30, 40]
     assert (first.order, second.order) == ([1], [1, 2, 3, 4])
     assert [str(error) for error in hook.told] == ["gone"]
+    assert hook.runners == [first]
 
 
 def test_each_session_counts_its_own_runs(make_engine: MakeEngine) -> None:
@@ -137,9 +140,9 @@ def test_what_is_put_back_after_the_refusal_is_not_run_on_the_broken_session(
     class Refusing(Hook):
         """Finds no rung before the failed run has been put back."""
 
-        def __call__(self, error: DeviceFailure) -> bool:
+        def __call__(self, error: DeviceFailure, runner: Runner) -> bool:
             engine.refuse_waiting(ModelNotReady("no rung is left"))
-            return super().__call__(error)
+            return super().__call__(error, runner)
 
     first = failing(1, stubborn=stubborn)
     serving = Serving(first, Statistics(), may_run_inline=False, hang_after_s=0.05)

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from ortolan_backends.errors import DeviceFailure, InvalidInput, RunCancelled
 from ortolan_server.engine.call import InferenceResult
-from ortolan_server.engine.engine import Engine, Serving
+from ortolan_server.engine.engine import Engine, Runner, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import (
     CallCancelled,
@@ -35,7 +35,7 @@ def make_engine() -> Iterator[MakeEngine]:
         queue_limit: int = 8,
         concurrency: int = 1,
         statistics: Statistics | None = None,
-        on_device_failure: Callable[[DeviceFailure], object] | None = None,
+        on_device_failure: Callable[[DeviceFailure, Runner], object] | None = None,
     ) -> Engine:
         engine = Engine(
             Serving(runner, statistics or Statistics()),
@@ -224,7 +224,7 @@ def test_worker_outlives_every_failure(make_engine: MakeEngine) -> None:
 def test_device_failure_tells_the_hook_before_the_caller(make_engine: MakeEngine) -> None:
     told: list[DeviceFailure] = []
     runner = FakeRunner(errors={1: DeviceFailure("CUDA failure 700")})
-    engine = make_engine(runner, on_device_failure=told.append)
+    engine = make_engine(runner, on_device_failure=lambda error, _runner: told.append(error))
     engine.start()
     with capture_logs() as logs:
         outcome = submit(engine, 1).only()
@@ -235,7 +235,7 @@ def test_device_failure_tells_the_hook_before_the_caller(make_engine: MakeEngine
 
 
 def test_hook_that_fails_harms_nobody(make_engine: MakeEngine) -> None:
-    def fail(error: DeviceFailure) -> None:
+    def fail(error: DeviceFailure, _runner: Runner) -> None:
         raise KeyError(str(error))
 
     engine = make_engine(FakeRunner(errors={1: DeviceFailure("gone")}), on_device_failure=fail)

@@ -114,6 +114,10 @@ class Made:
         self.version = OnRung(openings.report(rung))
         self.failover = Failover(self.version, registry, openings, self._lose, standby=standby)
 
+    def fails(self) -> bool:
+        assert self.version.report is not None
+        return self.failover.device_failed(DeviceFailure("gone"), self.version.report.session)
+
     def _lose(self) -> None:
         self.lost += 1
 
@@ -127,7 +131,7 @@ def test_what_has_climbed_back_meanwhile_is_not_thrown_down(registry: Registry, 
     made = Made(registry, openings, rung=2)
     threading.Thread(target=made.failover.climb_back).start()
     up = openings.next(1)
-    assert made.failover.device_failed(DeviceFailure("gone"))
+    assert made.fails()
     down = openings.next(3)
     up.ends(1)
     down.ends(3)
@@ -139,18 +143,30 @@ def test_no_rung_below_ends_nothing_that_has_climbed_back_meanwhile(registry: Re
     made = Made(registry, openings, rung=2)
     threading.Thread(target=made.failover.climb_back).start()
     up = openings.next(1)
-    assert made.failover.device_failed(DeviceFailure("gone"))
+    assert made.fails()
     down = openings.next(3)
     up.ends(1)
     down.ends(0)
     assert made.version.serves
 
 
+def test_a_failure_that_is_told_late_is_not_of_the_session_that_has_taken_over(
+    registry: Registry, openings: Openings
+) -> None:
+    made = Made(registry, openings, rung=2)
+    assert made.version.report is not None
+    session = made.version.report.session
+    threading.Thread(target=made.failover.climb_back).start()
+    openings.next(1).ends(1)
+    assert made.failover.device_failed(DeviceFailure("gone"), session), "the calls go to the session that serves"
+    assert made.version.said == ["seat 1"]
+
+
 def test_a_standby_that_was_begun_for_another_rung_is_not_kept(registry: Registry, openings: Openings) -> None:
     made = Made(registry, openings, rung=1, standby=True)
     made.failover.prepare()
     slow = openings.next(2, 3)
-    assert made.failover.device_failed(DeviceFailure("gone"))
+    assert made.fails()
     openings.next(2, 3).ends(2)
     after = openings.next(3)  # the standby of the rung that serves now
     slow.ends(2)
@@ -163,7 +179,7 @@ def test_a_standby_that_is_ready_too_late_is_not_kept(registry: Registry, openin
     made = Made(registry, openings, rung=1, standby=True)
     made.failover.prepare()
     slow = openings.next(2, 3)
-    assert made.failover.device_failed(DeviceFailure("gone"))
+    assert made.fails()
     down = openings.next(2, 3)
     slow.ends(2)
     down.ends(2)
@@ -179,7 +195,7 @@ def test_a_standby_that_crashes_leaves_what_serves_alone(registry: Registry, ope
 
 def test_a_fall_that_crashes_ends_the_version_until_its_device_works(registry: Registry, openings: Openings) -> None:
     made = Made(registry, openings, rung=1)
-    assert made.failover.device_failed(DeviceFailure("gone"))
+    assert made.fails()
     openings.next(2, 3).ends(CRASH)
     assert not made.version.serves
     assert made.lost == 1
