@@ -33,7 +33,8 @@ class InferenceCall:
     apart. None: joined with no other."""
     into: Sequence[Array] | None = None
     """Where the outputs are to be written, in their order: of their dtypes, and of the shapes that they will have as
-    far as can be known. Only for a call without a bucket: a batch has its outputs in one piece."""
+    far as can be known. Only for a call without a bucket: a batch has its outputs in one piece. Not done on a session
+    whose runs may be abandoned: the outputs are elsewhere then."""
 
 
 @dataclass(slots=True)  # not frozen, see above

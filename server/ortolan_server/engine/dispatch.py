@@ -83,7 +83,9 @@ class Dispatch:
         serving = batch.serving = self.serving
         started_s = batch.started_s = time.monotonic()
         try:
-            ran = run_calls(serving.runner, [entry.call for entry in batch.entries], batch.handle)
+            calls = [entry.call for entry in batch.entries]
+            # One that is abandoned may come back when its callers have been answered, and their memory is another's.
+            ran = run_calls(serving.runner, calls, batch.handle, in_place=serving.hang_after_s == math.inf)
         except Exception as error:  # noqa: BLE001 - a worker outlives every call
             self._run_failed(batch, error, inline=inline)
         else:

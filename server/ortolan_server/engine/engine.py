@@ -33,9 +33,9 @@ class Engine:
     where calls came with one and `serving` permits it; all others by workers. `queue_bytes` bounds the inputs of the
     calls that wait; one call always may. The statistics of `serving` get each run and each failure; whoever takes a
     result records what became of it. `name` stands in thread names and log events. `on_device_failure` is told on the
-    thread of the run, before the callers are, with the runner that failed, and must return soon. When it answers true the calls of that run wait
-    with all others for `serve()`, within their deadlines; else they are answered, and the engine itself goes on
-    running what comes.
+    thread of the run, before the callers are, with the runner that failed, and must return soon. When it answers true
+    the calls of that run wait with all others for `serve()`, within their deadlines; else they are answered, and the
+    engine itself goes on running what comes.
     """
 
     def __init__(  # noqa: PLR0913 - all that it stands on
@@ -60,6 +60,7 @@ class Engine:
         self._schedule = Schedule(
             queue_limit=queue_limit, queue_bytes=queue_bytes, concurrency=concurrency, batching=batching
         )
+        self._schedule.inline = serving.may_run_inline
         self._dispatch = Dispatch(
             self._schedule,
             serving,
@@ -121,7 +122,7 @@ class Engine:
             serving.statistics.batching = self._schedule.batching is not None
             self._dispatch.serving = serving
             self._dispatch.refusal = None
-            self._schedule.held = False
+            self._schedule.begin_anew(inline=serving.may_run_inline)
             self._work.notify_all()
 
     def refuse_waiting(self, error: OrtolanError) -> None:
@@ -175,7 +176,7 @@ class Engine:
 
     def _add(self, entry: Entry, pump: Pump | None) -> None:
         self._dispatch.took()
-        offered = pump if self._dispatch.serving.may_run_inline and not self._schedule.held else None
+        offered = pump if self._schedule.inline and not self._schedule.held else None
         wake = self._schedule.add(entry, offered)
         if wake is Wake.WORKER:
             self._work.notify()

@@ -35,12 +35,15 @@ class Ran(NamedTuple):
     run_s: float
 
 
-def run_calls(runner: Runner, calls: Sequence[InferenceCall], handle: RunHandle) -> Ran:
-    """Runs calls of one bucket together. Raises what the runner raises, and NotSplittable."""
+def run_calls(runner: Runner, calls: Sequence[InferenceCall], handle: RunHandle, *, in_place: bool) -> Ran:
+    """Runs calls of one bucket together; `in_place`: outputs may be written where a call wants them.
+
+    Raises what the runner raises, and NotSplittable.
+    """
     first = calls[0]
     started_s = time.monotonic()
     if len(calls) == 1:
-        if first.into is None:
+        if first.into is None or not in_place:
             arrays = runner.run(first.feeds, first.outputs, handle)
         else:
             arrays = runner.run_into(first.feeds, first.outputs, first.into, handle)

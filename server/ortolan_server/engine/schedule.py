@@ -53,6 +53,8 @@ class Schedule:
         self.running: set[Batch] = set()
         self.held = False
         """No runs now: the device failed, and another session is awaited."""
+        self.inline = True
+        """May a pump run calls on the session that serves?"""
         self._queue_limit = queue_limit
         self._queue_bytes = queue_bytes
         self._concurrency = concurrency
@@ -67,6 +69,13 @@ class Schedule:
         self._full_batching: BatchLimits | None = None
         """What `batching` is when memory is not short; None: it is not."""
         self._runs_until_larger = 0
+
+    def begin_anew(self, *, inline: bool) -> None:
+        """Another session serves, about which nothing is known."""
+        self.inline = inline
+        self.held = False
+        self._pace = Pace()
+        self._last_run_s = 0.0
 
     @property
     def has_waiting(self) -> bool:
@@ -145,13 +154,13 @@ class Schedule:
     def begin_pump(self) -> bool:
         """The pump has a turn. False when it leaves everything to the workers."""
         self._pump = None
-        self._reserved = not self.held and (self._reserved or self._may_reserve)
+        self._reserved = self.inline and not self.held and (self._reserved or self._may_reserve)
         return self._reserved
 
     def step_of_pump(self, began_s: float, now_s: float) -> Step[Entry]:
         """What the pump does now: with calls that came before its turn began. Nothing: its turn is over."""
         buckets = self._waiting.buckets_for_pump
-        if buckets and not self.held:
+        if buckets and self.inline and not self.held:
             step = next_step(buckets, self.batching, now_s, self._last_run_s)
             if step.expired or (step.run and step.run[0].arrived_s <= began_s):
                 return step

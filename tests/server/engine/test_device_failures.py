@@ -1,18 +1,22 @@
 """What becomes of calls when the session under them fails, hangs, or has too little memory."""
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunHung
-from ortolan_server.engine.call import InferenceResult
+from ortolan_backends.runtime.session import RunHandle
+from ortolan_server.engine.call import Array, InferenceCall, InferenceResult
 from ortolan_server.engine.engine import BatchLimits, Engine, Runner, Serving
+from ortolan_server.engine.joining import size_bytes
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import DeadlineExpired, InferenceFailed, ModelNotReady, Overloaded
-from tests.server.engine.batches import BatchRunner, answer_of, batch_call
+from tests.server.engine.batches import BatchRunner, HandPump, answer_of, batch_call
 from tests.server.engine.runners import WAIT_S, FakeRunner, Replies, call
 
 MakeEngine = Callable[..., Engine]
@@ -276,6 +280,69 @@ def test_one_call_without_memory_is_told_so(make_engine: MakeEngine) -> None:
     engine.start()
     (reply,) = submit(engine, 1)
     assert isinstance(reply.only(), Overloaded)
+
+
+class Scribbler(FakeRunner):
+    """Writes where it is told to, and knows on which thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[threading.Thread] = []
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
+        self.threads.append(threading.current_thread())
+        return super().run(feeds, outputs, handle)
+
+    def run_into(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str], into: Sequence[Array], handle: RunHandle
+    ) -> list[Array]:
+        into[0][...] = self.run(feeds, outputs, handle)[0]
+        return list(into)
+
+
+@pytest.mark.parametrize(("hang_after_s", "written"), [(math.inf, 10), (60.0, 0)])
+def test_a_run_that_may_be_abandoned_writes_to_nobodys_memory(
+    make_engine: MakeEngine, hang_after_s: float, written: int
+) -> None:
+    engine = make_engine(Serving(Scribbler(), Statistics(), hang_after_s=hang_after_s), Hook(comes=True))
+    engine.start()
+    place, reply = np.asarray(0), Replies()
+    engine.submit(replace(call(1), into=[place]), reply)
+    assert reply.number() == 10
+    assert place == written, "one that hung would write there whenever it came back, whoever has the memory by then"
+
+
+def taught(engine: Engine, *calls: InferenceCall) -> None:
+    """Runs of such calls are known to be short."""
+    for each in calls * 3:
+        engine._schedule._pace.of(size_bytes(each)).record(1e-5)
+
+
+def test_calls_that_wait_for_a_pump_go_to_workers_when_the_next_session_may_not_run_there(
+    make_engine: MakeEngine,
+) -> None:
+    engine, pump, second = make_engine(Serving(FakeRunner(), Statistics()), Hook(comes=True)), HandPump(), Scribbler()
+    taught(engine, call(1))
+    replies = [Replies(), Replies()]
+    for number, reply in enumerate(replies):
+        engine.submit(call(number), reply, pump)
+    assert pump.work
+    engine.serve(Serving(second, Statistics(), may_run_inline=False))
+    engine.start()
+    pump.run()
+    assert [reply.number() for reply in replies] == [0, 10]
+    assert threading.current_thread() not in second.threads
+
+
+def test_how_long_runs_took_says_nothing_of_the_next_session(make_engine: MakeEngine) -> None:
+    engine, pump = make_engine(Serving(FakeRunner(), Statistics()), Hook(comes=True)), HandPump()
+    taught(engine, call(1))
+    engine.serve(Serving(FakeRunner(), Statistics()))
+    engine.start()
+    reply = Replies()
+    engine.submit(call(1), reply, pump)
+    assert pump.work == []
+    assert reply.number() == 10
 
 
 def test_preferred_sizes_that_are_too_large_now_are_left_out() -> None:
