@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them."""
+"""Sizes, durations and counts as people write them."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ortolan_backends.options import Size
 
-__all__ = ["parse_duration_s", "parse_size_bytes", "size_text"]
+__all__ = ["counted", "parse_duration_s", "parse_size_bytes", "size_text"]
 
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # The digits are bounded: Python refuses to convert thousands of them, with an error of its own.
@@ -41,6 +41,11 @@ def parse_duration_s(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
     raise ValueError(f"must be a duration: a number of seconds, or a number with ms, s, m, h or d, not {value!r}")
+
+
+def counted(number: int, noun: str) -> str:
+    """As in 1 core, 2 cores."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def size_text(size_bytes: int) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ortolan_server.units import parse_duration_s, parse_size_bytes
+from ortolan_server.units import counted, parse_duration_s, parse_size_bytes
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,7 @@ def test_text_is_a_value_or_a_value_error(text: str) -> None:
             assert parse(text) >= 0
         except ValueError as error:
             assert "must be" in str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_counts() -> None:
+    assert (counted(1, "core"), counted(2, "core"), counted(0, "core")) == ("1 core", "2 cores", "0 cores")

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["counted", "duration", "memory", "rate", "ratio", "rounded", "times"]
+__all__ = ["duration", "memory", "rate", "ratio", "rounded", "times"]
 
 _MILLI, _MICRO = 1e-3, 1e-6
 _THOUSAND = 1000
@@ -45,11 +45,6 @@ def ratio(value: float) -> str:
 def times(value: float) -> str:
     """For a sentence: 0.92x, 1.53x, 12.4x."""
     return f"{_factor(value)}x"
-
-
-def counted(number: int, noun: str) -> str:
-    """As in 1 core, 2 cores."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _factor(value: float) -> str:

@@ -5,9 +5,10 @@ A pure function of a report's rows. docs/bench.md has the same rule in words, to
 
 from collections.abc import Sequence
 
-from ortolan_server.bench.figures import counted, duration, rate, times
+from ortolan_server.bench.figures import duration, rate, times
 from ortolan_server.bench.report import BatchFigures, Recommendation, Row, RowState
 from ortolan_server.tensors.difference import Difference
+from ortolan_server.units import counted
 
 __all__ = [
     "ACCELERATOR_GAIN",

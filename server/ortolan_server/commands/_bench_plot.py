@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from ortolan_server.bench.figures import counted, duration, rounded
+from ortolan_server.bench.figures import duration, rounded
 from ortolan_server.bench.report import BenchReport, Row
+from ortolan_server.units import counted
 
 __all__ = ["write_plot"]
 

@@ -8,15 +8,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ortolan_server.bench.figures import counted, duration, memory, ratio, rounded
+from ortolan_server.bench.figures import duration, memory, ratio, rounded
 from ortolan_server.bench.report import BatchFigures, BenchReport, Row, RowState
 from ortolan_server.bench.rule import REFERENCE
+from ortolan_server.commands._styles import BAD, DOUBTFUL, GOOD, QUIET
 from ortolan_server.tensors.difference import Difference
+from ortolan_server.units import counted
 
 __all__ = ["render_bench"]
 
-_GOOD, _DOUBTFUL, _BAD, _QUIET = "green", "yellow", "bold red", "dim"
-_WORDS = {"KEPT": _GOOD, "DEGRADED": _DOUBTFUL, "BROKEN": _BAD, "REFUSED": _BAD, "CRASHED": _BAD}
+_WORDS = {"KEPT": GOOD, "DEGRADED": DOUBTFUL, "BROKEN": BAD, "REFUSED": BAD, "CRASHED": BAD}
 
 
 def render_bench(report: BenchReport) -> RenderableType:
@@ -46,17 +47,17 @@ def _headline(report: BenchReport) -> RenderableType:
     seed = f", seed {plan.seed}" if any(tensor.source == "random" for tensor in plan.inputs) else ""
     lines = [
         Text.assemble((f"{report.model}/{report.version}", "bold"), f"  {where}"),
-        Text(f"{rounds}, {batches}; {inputs}{seed}", _QUIET),
+        Text(f"{rounds}, {batches}; {inputs}{seed}", QUIET),
     ]
     if plan.random_operators:
         drawing = f"the model draws random numbers ({', '.join(plan.random_operators)}): no two answers agree"
-        lines.append(Text(drawing, _DOUBTFUL))
+        lines.append(Text(drawing, DOUBTFUL))
     return Group(*lines)
 
 
 def _table(*headings: str) -> Table:
     """The chain's column folds when the window is narrow; the others stay on one line."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_QUIET)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)
     for heading in headings:
         if heading == "CHAIN":
             table.add_column(heading, overflow="fold")
@@ -74,7 +75,7 @@ def _chains(report: BenchReport) -> Table:
         word = row.verdict if row.state is RowState.MEASURED else row.state.value
         table.add_row(
             Text(row.name, "bold"),
-            Text(word or "-", _WORDS.get(word, _QUIET)),
+            Text(word or "-", _WORDS.get(word, QUIET)),
             _served_by(row),
             _or_dash(None if row.load_s is None else duration(row.load_s)),
             _or_dash(None if row.first_run_s is None else duration(row.first_run_s)),
@@ -85,13 +86,13 @@ def _chains(report: BenchReport) -> Table:
 
 
 def _or_dash(text: str | None) -> Text:
-    return Text("-", _QUIET) if text is None else Text(text)
+    return Text("-", QUIET) if text is None else Text(text)
 
 
 def _served_by(row: Row) -> Text:
     """With the share of nodes, which is known for the first provider of a chain alone."""
     if not row.serving_provider:
-        return Text("-", _QUIET)
+        return Text("-", QUIET)
     if row.assignment is None or row.serving_provider != row.chain[0]:
         return Text(row.serving_provider)
     return Text(f"{row.serving_provider} {row.assignment.node_share:.1%}")
@@ -100,15 +101,15 @@ def _served_by(row: Row) -> Text:
 def _difference(row: Row, reference: Row | None) -> Text:
     """The largest of all outputs, and whether all are within tolerance."""
     if row is reference:
-        return Text("reference", _QUIET)
+        return Text("reference", QUIET)
     if not row.differences:
-        return Text("-", _QUIET)
+        return Text("-", QUIET)
     if all(difference.equal for difference in row.differences):
-        return Text("none ✓", _GOOD)
+        return Text("none ✓", GOOD)
     largest = max((found.max_abs for found in row.differences if found.max_abs is not None), default=None)
     fits = all(difference.within_tolerance for difference in row.differences)
     figure = "" if largest is None else f"{rounded(largest)} "
-    return Text(f"{figure}{'✓' if fits else '✗'}", _GOOD if fits else _BAD)
+    return Text(f"{figure}{'✓' if fits else '✗'}", GOOD if fits else BAD)
 
 
 def _speeds(report: BenchReport) -> Table:
@@ -129,8 +130,8 @@ def _speed_cells(figures: BatchFigures, base: BatchFigures | None) -> tuple[Text
         Text(duration(figures.p50_s)),
         Text(duration(figures.p99_s)),
         Text(rounded(figures.rows_per_s), "bold"),
-        Text(f"{rounded(figures.rows_per_s_low)}-{rounded(figures.rows_per_s_high)}", _QUIET),
-        Text("-", _QUIET) if times is None else Text(ratio(times), _GOOD if times > 1 and figures is not base else ""),
+        Text(f"{rounded(figures.rows_per_s_low)}-{rounded(figures.rows_per_s_high)}", QUIET),
+        Text("-", QUIET) if times is None else Text(ratio(times), GOOD if times > 1 and figures is not base else ""),
         Text(duration(figures.cpu_s_per_row)),
     )
 
@@ -160,14 +161,14 @@ def _notes_on(row: Row) -> list[Text]:
         lines.append(Text.assemble(("→ ", "bold"), row.mend))
     if row.state is not RowState.MEASURED:
         return lines
-    lines += [Text(reason, _DOUBTFUL) for reason in row.verdict_reasons]
+    lines += [Text(reason, DOUBTFUL) for reason in row.verdict_reasons]
     lines += [_deviation(difference) for difference in row.differences if not difference.within_tolerance]
     if row.hardware == "accelerator" and row.device:
-        lines.append(Text(f"runs on {row.device}", _QUIET))
+        lines.append(Text(f"runs on {row.device}", QUIET))
     for provider, options in zip(row.chain, row.options, strict=True):
         if options:
             pairs = ", ".join(f"{key}={value}" for key, value in sorted(options.items()))
-            lines.append(Text(f"{provider}: {pairs}", _QUIET))
+            lines.append(Text(f"{provider}: {pairs}", QUIET))
     return lines
 
 
@@ -179,13 +180,13 @@ def _deviation(difference: Difference) -> Text:
         "same top-1": difference.top1_agreement,
     }
     figures = ", ".join(f"{name} {rounded(value)}" for name, value in measures.items() if value is not None)
-    return Text(f"output {difference.output} differs from the CPU's: {figures or 'not the same values'}", _BAD)
+    return Text(f"output {difference.output} differs from the CPU's: {figures or 'not the same values'}", BAD)
 
 
 def _recommendation(report: BenchReport) -> RenderableType:
     advice = report.recommendation
     if advice is None:
-        return Text("no recommendation: the CPU, with which the others are compared, was not measured", _BAD)
+        return Text("no recommendation: the CPU, with which the others are compared, was not measured", BAD)
     chosen = ",".join(advice.chain)
     heading = Text.assemble("recommended  ", (chosen, "bold"))
     if advice.latency_chain:
@@ -199,5 +200,5 @@ def _recommendation(report: BenchReport) -> RenderableType:
         beaten = () if name == chosen else ("qualifies too; the recommended one is better",)
         said = [finding for finding in against or beaten if finding not in advice.sentence]
         if said and name in measured:
-            findings.add_row(Text(name), Group(*(Text(finding, _QUIET) for finding in said)))
+            findings.add_row(Text(name), Group(*(Text(finding, QUIET) for finding in said)))
     return Group(heading, Padding(Group(Text(advice.sentence), findings), (0, 0, 0, 2), expand=False))

@@ -3,7 +3,7 @@
 Every line stands at 80 columns, and means the same without colours.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -14,78 +14,37 @@ from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._render_drift import drift_lines
 from ortolan_server.commands._render_events import events_lines
 from ortolan_server.commands._render_numeric import numeric_text
-from ortolan_server.units import size_text
+from ortolan_server.commands._render_summaries import counts_text, name_text
+from ortolan_server.commands._styles import BAD, DOUBTFUL, GOOD, QUIET, state_text, verdict_text
+from ortolan_server.units import counted, size_text
 
-__all__ = ["cache_text", "render_assignment", "render_summaries", "state_text", "verdict_text"]
+__all__ = ["render_assignment"]
 
-_GOOD, _DOUBTFUL, _BAD, _QUIET = "green", "yellow", "bold red", "dim"
-_STATES = {"READY": _GOOD, "DEGRADED": _DOUBTFUL, "FAILED": _BAD}
-_VERDICTS = {pb.Verdict.KEPT: _GOOD, pb.Verdict.DEGRADED: _DOUBTFUL, pb.Verdict.BROKEN: _BAD}
 _ATTEMPTS = {
-    pb.Attempt.OPENED: ("✓", _GOOD),
-    pb.Attempt.REFUSED: ("✗", _BAD),
-    pb.Attempt.NOT_NEEDED: ("·", _QUIET),
+    pb.Attempt.OPENED: ("✓", GOOD),
+    pb.Attempt.REFUSED: ("✗", BAD),
+    pb.Attempt.NOT_NEEDED: ("·", QUIET),
 }
-_CACHE = {"HIT": _GOOD}
+_CACHE = {"HIT": GOOD}
 _LABEL_WIDTH = 9
-_NAME_WIDTH = 32  # longer names are folded
 _BAR_WIDTH = 10
 _NODES_NAMED = 8
 _LOG_LINES = 5
 _DRIFT_LINES = 12
 
 
-def verdict_text(verdict: pb.Verdict.State.ValueType) -> Text:
-    if verdict == pb.Verdict.UNSPECIFIED:
-        return Text("-", _QUIET)
-    return Text(pb.Verdict.State.Name(verdict), _VERDICTS[verdict])
-
-
-def state_text(state: str) -> Text:
-    return Text(state, _STATES.get(state, _QUIET))
-
-
-def cache_text(use: pb.CacheUse) -> Text:
+def _cache(use: pb.CacheUse) -> Text:
     """`cache HIT  12.3 MiB`, and why where there is a reason."""
     word = pb.CacheUse.Result.Name(use.result)
     size = f"  {size_text(use.bytes)}" if use.bytes else ""
     reason = f"  {use.reason}" if use.reason else ""
-    return Text.assemble("cache ", (word, _CACHE.get(word, _DOUBTFUL)), (size, _QUIET), reason)
-
-
-def render_summaries(summaries: Iterable[pb.AssignmentSummary]) -> RenderableType:
-    """One row for each version, and below the table the reasons of those that have one."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_QUIET)
-    summaries = list(summaries)
-    longest = max((len(_name(summary.model, summary.version)) for summary in summaries), default=0)
-    table.add_column("MODEL", overflow="fold", no_wrap=longest <= _NAME_WIDTH)
-    for heading in ("STATE", "VERDICT", "SERVED BY", "RUNG"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("NODES", overflow="fold")
-    table.add_column("SHARE", justify="right", no_wrap=True)
-    reasons = Table.grid(padding=(0, 2, 0, 0))
-    for summary in summaries:
-        name = _name(summary.model, summary.version)
-        table.add_row(
-            Text(name, "bold"),
-            state_text(summary.state),
-            verdict_text(summary.verdict),
-            summary.serving_provider or Text("-", _QUIET),
-            _rung(summary),
-            _counts(summary.nodes) or Text("-", _QUIET),
-            f"{summary.node_share:.1%}" if summary.serving_rung else Text("-", _QUIET),
-        )
-        if summary.reason:
-            reasons.add_row(Text(name, "bold"), Text(summary.reason))
-    if not table.row_count:
-        return Text("no models", _QUIET)
-    return Group(table, Text(), reasons) if reasons.row_count else table
+    return Text.assemble("cache ", (word, _CACHE.get(word, DOUBTFUL)), (size, QUIET), reason)
 
 
 def render_assignment(assignment: pb.Assignment) -> RenderableType:
     """All of it, top to bottom: chain, contract, attempts, nodes, memory, options, verdict."""
     sections = Table.grid(padding=(0, 2, 0, 0))
-    sections.add_column(style=_QUIET, width=_LABEL_WIDTH, no_wrap=True)
+    sections.add_column(style=QUIET, width=_LABEL_WIDTH, no_wrap=True)
     sections.add_column()
     parts: list[tuple[str, list[RenderableType]]] = [
         ("chain", _chain(assignment)),
@@ -104,32 +63,12 @@ def render_assignment(assignment: pb.Assignment) -> RenderableType:
     return Group(_headline(assignment), Text(), sections)
 
 
-def _name(model: str, version: str) -> str:
-    return f"{model}/{version}" if version else model
-
-
-def _rung(summary: pb.AssignmentSummary) -> Text:
-    rungs = len(summary.chain.split(",")) if summary.chain else 0
-    if not summary.serving_rung:
-        return Text("-", _QUIET)
-    return Text(f"{summary.serving_rung} of {rungs}", "" if summary.serving_rung == 1 else _DOUBTFUL)
-
-
-def _counts(numbers: Mapping[str, int]) -> str:
-    most_first = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{name} {number}" for name, number in most_first)
-
-
 def _pairs(options: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(options.items()))
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _headline(assignment: pb.Assignment) -> Text:
-    line = Text.assemble((_name(assignment.model, assignment.version) or "model", "bold"))
+    line = Text.assemble((name_text(assignment.model, assignment.version) or "model", "bold"))
     if assignment.state:
         line.append("  ").append_text(state_text(assignment.state))
     line.append("  ").append_text(verdict_text(assignment.verdict.state))
@@ -139,7 +78,7 @@ def _headline(assignment: pb.Assignment) -> Text:
     elif assignment.attempts:
         line.append("  on none of its rungs")
     if assignment.serving_rung and assignment.load_seconds:
-        line.append(f"  loaded in {assignment.load_seconds:.1f} s", _QUIET)
+        line.append(f"  loaded in {assignment.load_seconds:.1f} s", QUIET)
     return line
 
 
@@ -147,9 +86,9 @@ def _chain(assignment: pb.Assignment) -> list[RenderableType]:
     width = max((len(rung.provider) for rung in assignment.chain), default=0)
     return [
         Text.assemble(
-            (f"{number} ", _QUIET),
+            (f"{number} ", QUIET),
             (rung.provider.ljust(width), "bold" if number == assignment.serving_rung else ""),
-            (f"  {_pairs(rung.options)}" if rung.options else "", _QUIET),
+            (f"  {_pairs(rung.options)}" if rung.options else "", QUIET),
         )
         for number, rung in enumerate(assignment.chain, 1)
     ]
@@ -166,14 +105,14 @@ def _contract(assignment: pb.Assignment) -> list[RenderableType]:
     ]
     lines: list[RenderableType] = [Text("; ".join(demand for demand in demands if demand))]
     if contract.implied:
-        lines.append(Text("(no [require] in model.toml: the first rung or nothing)", _QUIET))
+        lines.append(Text("(no [require] in model.toml: the first rung or nothing)", QUIET))
     return lines
 
 
 def _attempts(assignment: pb.Assignment) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for attempt in assignment.attempts:
-        mark, style = _ATTEMPTS.get(attempt.outcome, ("?", _QUIET))
+        mark, style = _ATTEMPTS.get(attempt.outcome, ("?", QUIET))
         ending = {
             pb.Attempt.OPENED: f"opened in {attempt.seconds:.1f} s",
             pb.Attempt.REFUSED: f"refused at {attempt.stage} after {attempt.seconds:.1f} s",
@@ -183,13 +122,13 @@ def _attempts(assignment: pb.Assignment) -> list[RenderableType]:
         if attempt.reason:
             lines.append(Padding(Text(attempt.reason), (0, 0, 0, 4), expand=False))
         if attempt.HasField("cache"):
-            lines.append(Padding(cache_text(attempt.cache), (0, 0, 0, 4), expand=False))
+            lines.append(Padding(_cache(attempt.cache), (0, 0, 0, 4), expand=False))
         if attempt.HasField("numeric"):
-            lines.append(Padding(Text(numeric_text(attempt.numeric), _QUIET), (0, 0, 0, 4), expand=False))
-        lines.extend(Padding(Text(line, _QUIET), (0, 0, 0, 4), expand=False) for line in attempt.log[:_LOG_LINES])
+            lines.append(Padding(Text(numeric_text(attempt.numeric), QUIET), (0, 0, 0, 4), expand=False))
+        lines.extend(Padding(Text(line, QUIET), (0, 0, 0, 4), expand=False) for line in attempt.log[:_LOG_LINES])
         if len(attempt.log) > _LOG_LINES:
             lines.append(
-                Padding(Text(f"and {len(attempt.log) - _LOG_LINES} more lines", _QUIET), (0, 0, 0, 4), expand=False)
+                Padding(Text(f"and {len(attempt.log) - _LOG_LINES} more lines", QUIET), (0, 0, 0, 4), expand=False)
             )
     return lines
 
@@ -203,23 +142,23 @@ def _nodes(assignment: pb.Assignment) -> list[RenderableType]:
         serving = share.provider == assignment.serving_provider
         table.add_row(
             Text(share.provider, "bold" if serving else ""),
-            _bar(share.node_share, _GOOD if serving else _DOUBTFUL),
+            _bar(share.node_share, GOOD if serving else DOUBTFUL),
             Text(f"{share.node_share:.1%}", justify="right"),
-            Text(_number(share.nodes, "node"), justify="right"),
-            Text(_number(share.fragments, "fragment"), justify="right"),
+            Text(counted(share.nodes, "node"), justify="right"),
+            Text(counted(share.fragments, "fragment"), justify="right"),
             Text("" if share.parameter_share < 0 else f"{share.parameter_share:.0%} of weights", justify="right"),
         )
     for share in assignment.shares:
-        lines.append(Text.assemble((f"{share.provider}: ", _QUIET), _counts(share.operators)))
+        lines.append(Text.assemble((f"{share.provider}: ", QUIET), counts_text(share.operators)))
         left = [node for node in share.node_list if not node.shape_only]
         if left and share.provider != assignment.serving_provider and assignment.serving_provider:
-            lines.append(Padding(Text(f"left there: {_named(left)}", _DOUBTFUL), (0, 0, 0, 2), expand=False))
+            lines.append(Padding(Text(f"left there: {_named(left)}", DOUBTFUL), (0, 0, 0, 2), expand=False))
     if len(assignment.shares) > 1 and assignment.crossings >= 0:
-        tensors = _number(assignment.crossings, "tensor")
+        tensors = counted(assignment.crossings, "tensor")
         lines.append(Text(f"{tensors} cross{'es' if assignment.crossings == 1 else ''} between providers"))
     if assignment.method:
         completeness = "complete" if assignment.complete else "may be incomplete"
-        lines.append(Text(f"{assignment.method}; {completeness}", _QUIET))
+        lines.append(Text(f"{assignment.method}; {completeness}", QUIET))
     return lines
 
 
@@ -227,7 +166,7 @@ def _bar(share: float, style: str) -> Text:
     filled = round(share * _BAR_WIDTH)
     if share > 0:
         filled = max(filled, 1)
-    return Text.assemble(("█" * filled, style), ("░" * (_BAR_WIDTH - filled), _QUIET))
+    return Text.assemble(("█" * filled, style), ("░" * (_BAR_WIDTH - filled), QUIET))
 
 
 def _named(nodes: list[pb.Node]) -> str:
@@ -238,14 +177,14 @@ def _named(nodes: list[pb.Node]) -> str:
 
 def _memory(assignment: pb.Assignment) -> list[RenderableType]:
     return [
-        Text.assemble((f"{place.direction} ", _QUIET), f"{place.tensor} in {place.memory}")
+        Text.assemble((f"{place.direction} ", QUIET), f"{place.tensor} in {place.memory}")
         for place in assignment.placements
     ]
 
 
 def _options(assignment: pb.Assignment) -> list[RenderableType]:
     return [
-        Text.assemble((f"{share.provider}: ", _QUIET), _pairs(share.effective_options))
+        Text.assemble((f"{share.provider}: ", QUIET), _pairs(share.effective_options))
         for share in assignment.shares
         if share.effective_options
     ]
@@ -254,7 +193,7 @@ def _options(assignment: pb.Assignment) -> list[RenderableType]:
 def _lock(assignment: pb.Assignment) -> list[RenderableType]:
     lines = drift_lines(assignment.drift) if assignment.HasField("drift") else []
     more = len(lines) - _DRIFT_LINES
-    rest = [Text(f"and {more} more lines: ortolan plan --locked", _QUIET)] if more > 0 else []
+    rest = [Text(f"and {more} more lines: ortolan plan --locked", QUIET)] if more > 0 else []
     return [*lines[:_DRIFT_LINES], *rest]
 
 
@@ -265,7 +204,7 @@ def _verdict(assignment: pb.Assignment) -> list[RenderableType]:
     for reason in verdict.reasons:
         if any(reason.endswith(f": {attempt}") for attempt in told):
             continue  # it stands beside the attempt
-        grounds.add_row(Text("✗", _VERDICTS.get(verdict.state, _QUIET)), Text(reason))
+        grounds.add_row(Text("✗", verdict_text(verdict.state).style), Text(reason))
     for warning in verdict.warnings:
-        grounds.add_row(Text("!", _DOUBTFUL), Text(warning))
+        grounds.add_row(Text("!", DOUBTFUL), Text(warning))
     return [verdict_text(verdict.state), grounds]

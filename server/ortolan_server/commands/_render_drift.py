@@ -6,10 +6,9 @@ from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._console import answers
+from ortolan_server.commands._styles import BAD, GOOD, QUIET
 
 __all__ = ["drift_lines", "print_drift"]
-
-_DOWN, _UP, _QUIET = "bold red", "green", "dim"
 
 
 def print_drift(assignments: Iterable[pb.Assignment]) -> None:
@@ -27,13 +26,13 @@ def print_drift(assignments: Iterable[pb.Assignment]) -> None:
 def drift_lines(drift: pb.Drift) -> list[Text]:
     """`-` is a node that moved down, `+` one that moved up, `~` what else differs."""
     lines = [
-        *_moved("-", _DOWN, drift.moved_down),
-        *_moved("+", _UP, drift.moved_up),
-        *(Text(f"~ node {name} is new", _QUIET) for name in drift.added),
-        *(Text(f"~ node {name} is gone", _QUIET) for name in drift.removed),
-        *(Text(f"~ {difference}", _QUIET) for difference in drift.differences),
+        *_moved("-", BAD, drift.moved_down),
+        *_moved("+", GOOD, drift.moved_up),
+        *(Text(f"~ node {name} is new", QUIET) for name in drift.added),
+        *(Text(f"~ node {name} is gone", QUIET) for name in drift.removed),
+        *(Text(f"~ {difference}", QUIET) for difference in drift.differences),
     ]
-    return lines or [Text("as in assignment.lock", _UP)]
+    return lines or [Text("as in assignment.lock", GOOD)]
 
 
 def _moved(mark: str, style: str, nodes: Iterable[pb.MovedNode]) -> list[Text]:

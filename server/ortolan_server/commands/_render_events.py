@@ -5,18 +5,18 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan_server.commands._styles import BAD, DOUBTFUL, GOOD, QUIET
 
 __all__ = ["events_lines"]
 
 _SHOWN = 8
-_GOOD, _BAD, _QUIET = "green", "bold red", "dim"
 _STYLES = {
-    pb.Event.LOADED: _GOOD,
-    pb.Event.RECOVERED: _GOOD,
-    pb.Event.DEVICE_FAILED: _BAD,
-    pb.Event.FAILED_OVER: "yellow",
-    pb.Event.PROBE_FAILED: "yellow",
-    pb.Event.RELOAD_REFUSED: "yellow",
+    pb.Event.LOADED: GOOD,
+    pb.Event.RECOVERED: GOOD,
+    pb.Event.DEVICE_FAILED: BAD,
+    pb.Event.FAILED_OVER: DOUBTFUL,
+    pb.Event.PROBE_FAILED: DOUBTFUL,
+    pb.Event.RELOAD_REFUSED: DOUBTFUL,
 }
 
 
@@ -29,7 +29,7 @@ def events_lines(assignment: pb.Assignment) -> list[RenderableType]:
         kind = pb.Event.Kind.Name(event.kind)
         lines.append(
             Text.assemble(
-                (f"{event.at.ToDatetime():%Y-%m-%d %H:%M:%S}Z  ", _QUIET),
+                (f"{event.at.ToDatetime():%Y-%m-%d %H:%M:%S}Z  ", QUIET),
                 (kind, _STYLES.get(event.kind, "")),
                 _rungs(event),
             )

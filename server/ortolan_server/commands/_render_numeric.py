@@ -1,6 +1,7 @@
 """The numeric check of an attempt, on one line."""
 
 from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan_server.units import counted
 
 __all__ = ["numeric_text"]
 
@@ -16,5 +17,5 @@ def numeric_text(check: pb.NumericCheck) -> str:
     figures = [f"max abs {max_abs:.2g}"] if max_abs >= 0 else []
     figures += [f"cosine {min(cosines):.4f}"] if cosines else []
     kind = "recorded" if check.recorded else "made-up"
-    samples = f"{check.samples} {kind} sample{'' if check.samples == 1 else 's'}"
+    samples = counted(check.samples, f"{kind} sample")
     return f"numeric  {', '.join(figures) or 'texts'} over {samples}"

@@ -16,6 +16,7 @@ from ortolan_server.cache.entry import Record
 from ortolan_server.cache.folder import CacheFolder, Kept, too_many
 from ortolan_server.commands._cache_dir import OFF, CacheDir, cache_folder
 from ortolan_server.commands._console import FAILURE, USAGE, answers, complain, print_json
+from ortolan_server.commands._styles import QUIET
 from ortolan_server.units import parse_duration_s, parse_size_bytes, size_text
 
 __all__ = ["list", "prune"]
@@ -146,10 +147,10 @@ def _when(seconds: float) -> str:
 
 def _table(listed: Sequence[_Listed], folder: CacheFolder) -> RenderableType:
     total = size_text(sum(each.kept.size_bytes for each in listed))
-    ending = Text(f"{len(listed)} entries, {total}, in {folder.path}", "dim")
+    ending = Text(f"{len(listed)} entries, {total}, in {folder.path}", QUIET)
     if not listed:
         return ending
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)
     table.add_column("MODEL", overflow="fold")
     for heading in ("PROVIDER", "KEY"):
         table.add_column(heading, no_wrap=True)
@@ -164,7 +165,7 @@ def _table(listed: Sequence[_Listed], folder: CacheFolder) -> RenderableType:
             entry.key[:_KEY_SHOWN],
             size_text(each.kept.size_bytes),
             _when(each.kept.last_used_s)[:16].replace("T", " "),
-            Text("in use" if each.in_use else "" if each.record else "not whole", "dim"),
+            Text("in use" if each.in_use else "" if each.record else "not whole", QUIET),
         )
     return Group(table, Text(), ending)
 

@@ -16,19 +16,20 @@ from ortolan_backends.checks import probe_safely
 from ortolan_backends.errors import BackendError, RuntimeConflict
 from ortolan_backends.runtime.wheel import installed_wheels, require_one_wheel
 from ortolan_server.commands._console import FAILURE, USAGE, answers, complain, message_dict, print_json
+from ortolan_server.commands._styles import BAD, DOUBTFUL, GOOD, QUIET
 
 __all__ = ["doctor"]
 
 _MARKS = {
-    pb.Check.OK: ("✓", "green"),
-    pb.Check.DEGRADED: ("!", "yellow"),
-    pb.Check.FAILED: ("✗", "bold red"),
-    pb.Check.SKIPPED: ("·", "dim"),
+    pb.Check.OK: ("✓", GOOD),
+    pb.Check.DEGRADED: ("!", DOUBTFUL),
+    pb.Check.FAILED: ("✗", BAD),
+    pb.Check.SKIPPED: ("·", QUIET),
 }
 _STYLES = {
-    pb.Provider.AVAILABLE: "green",
-    pb.Provider.DEGRADED: "yellow",
-    pb.Provider.UNAVAILABLE: "bold red",
+    pb.Provider.AVAILABLE: GOOD,
+    pb.Provider.DEGRADED: DOUBTFUL,
+    pb.Provider.UNAVAILABLE: BAD,
 }
 _FLOOR = "cpu"
 
@@ -88,7 +89,7 @@ def _conflict() -> str:
 
 def _look_at(names: list[str]) -> list[pb.Provider]:
     # Imports ONNX Runtime, which must not happen before it is known that there is one wheel of it.
-    from ortolan_server.services.providers import provider_message  # noqa: PLC0415
+    from ortolan_server.services.reports import provider_message  # noqa: PLC0415
 
     catalog = Catalog.from_entry_points()
     unknown = [name for name in names if name not in catalog.names()]
@@ -117,10 +118,10 @@ def _report(wheels: dict[str, str], conflict: str, providers: list[pb.Provider],
     runtimes = ", ".join(f"{name} {number}" for name, number in wheels.items())
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     parts: list[RenderableType] = [
-        Text.assemble((f"Ortolan {version('ortolan')}", "bold"), (f"  {runtimes}  {system}", "dim"))
+        Text.assemble((f"Ortolan {version('ortolan')}", "bold"), (f"  {runtimes}  {system}", QUIET))
     ]
     if conflict:
-        parts.append(Text.assemble(("✗ ", "bold red"), conflict))
+        parts.append(Text.assemble(("✗ ", BAD), conflict))
     for provider in providers:
         parts += [Text(), _headline(provider), Padding(_body(provider), (0, 0, 0, 2), expand=False)]
         if options:
@@ -131,7 +132,7 @@ def _report(wheels: dict[str, str], conflict: str, providers: list[pb.Provider],
 def _headline(provider: pb.Provider) -> Text:
     word = pb.Provider.Availability.Name(provider.availability).lower()
     line = Text.assemble((provider.name, "bold"), "  ", (word, _STYLES.get(provider.availability, "")))
-    return line.append(f"  {provider.provider}", "dim")
+    return line.append(f"  {provider.provider}", QUIET)
 
 
 def _body(provider: pb.Provider) -> RenderableType:
@@ -148,14 +149,14 @@ def _body(provider: pb.Provider) -> RenderableType:
         if check.mend:
             lines.add_row("", Text.assemble(("→ ", "bold"), check.mend))
     if skipped:
-        lines.add_row(Text("·", "dim"), Text(f"not looked at: {', '.join(skipped)}", "dim"))
+        lines.add_row(Text("·", QUIET), Text(f"not looked at: {', '.join(skipped)}", QUIET))
     for device in provider.devices:
         memory = f", {device.memory_bytes / 2**30:.1f} GiB" if device.memory_bytes else ""
-        lines.add_row(Text("·", "dim"), Text(f"device {device.kind} {device.id}: {device.name}{memory}"))
+        lines.add_row(Text("·", QUIET), Text(f"device {device.kind} {device.id}: {device.name}{memory}"))
     if provider.versions:
         versions = ", ".join(f"{name} {number}" for name, number in sorted(provider.versions.items()))
-        lines.add_row(Text("·", "dim"), Text(f"versions: {versions}", "dim"))
-    parts = [Text(provider.summary, "dim"), lines] if provider.summary else [lines]
+        lines.add_row(Text("·", QUIET), Text(f"versions: {versions}", QUIET))
+    parts = [Text(provider.summary, QUIET), lines] if provider.summary else [lines]
     return Group(*parts)
 
 
@@ -166,7 +167,7 @@ def _options(provider: pb.Provider) -> RenderableType:
         facts = [option.type, option.unit and f"in {option.unit}", option.allowed]
         about = ", ".join(fact for fact in facts if fact)
         default = f"; {option.default} by default" if option.default else ""
-        lines.add_row(Text(option.name, "bold"), Text.assemble(option.documentation, (f" ({about}{default})", "dim")))
+        lines.add_row(Text(option.name, "bold"), Text.assemble(option.documentation, (f" ({about}{default})", QUIET)))
     if not provider.options:
-        return Text("takes no options", "dim")
-    return Group(Text("options in model.toml", "dim"), lines)
+        return Text("takes no options", QUIET)
+    return Group(Text("options in model.toml", QUIET), lines)

@@ -13,6 +13,7 @@ from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.importing import ImportedModel, import_model, triton_folders
 from ortolan_server.repository.toml_writing import model_toml_text
 from ortolan_server.repository.triton import Note, Outcome
+from ortolan_server.units import counted
 
 __all__ = ["triton"]
 
@@ -82,8 +83,9 @@ def _summary(models: Sequence[ImportedModel]) -> str:
     refused = sum(bool(model.refusal) for model in models)
     counts = Counter(note.outcome for model in models for note in model.notes)
     settings = ", ".join(f"{counts[outcome]} {word}" for outcome, word in _WORDS.items())
-    number = "1 model" if len(models) == 1 else f"{len(models)} models"
-    return f"{number}: {len(models) - refused} translated, {refused} refused; settings: {settings}"
+    return (
+        f"{counted(len(models), 'model')}: {len(models) - refused} translated, {refused} refused; settings: {settings}"
+    )
 
 
 def _document(model: ImportedModel) -> dict[str, object]:

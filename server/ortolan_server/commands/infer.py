@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ortolan.inference import inference_pb2 as pb
 from ortolan_server.commands._console import FAILURE, answers, complain, connect, print_json, reported_errors
+from ortolan_server.commands._styles import BAD, DOUBTFUL, GOOD, QUIET
 from ortolan_server.commands._tensor_files import (
     float_values,
     json_values,
@@ -177,7 +178,7 @@ def _report(metadata: pb.ModelMetadataResponse, feeds: Tensors, results: Tensors
             datatype = datatypes.get(name, "")
             shape = f"[{', '.join(str(size) for size in array.shape)}]"
             shown = preview(float_values(array, datatype) if array.dtype == np.uint16 else array)
-            table.add_row(Text(label, "dim"), Text(name, "bold"), Text(datatype), Text(shape), Text(shown))
+            table.add_row(Text(label, QUIET), Text(name, "bold"), Text(datatype), Text(shape), Text(shown))
     return Group(_headline(metadata, took_s), Text(), table)
 
 
@@ -187,6 +188,6 @@ def _headline(metadata: pb.ModelMetadataResponse, took_s: float) -> Text:
     if served:
         line.append("  on ").append(served, "bold")
     verdict, nodes = (metadata.properties.get(f"ortolan.{key}", "") for key in ("verdict", "nodes"))
-    style = {"KEPT": "green", "DEGRADED": "yellow", "BROKEN": "bold red"}.get(verdict, "")
+    style = {"KEPT": GOOD, "DEGRADED": DOUBTFUL, "BROKEN": BAD}.get(verdict, "")
     line.append("  ").append(verdict, style)
-    return line.append(f"  nodes: {nodes}" if nodes else "", "dim")
+    return line.append(f"  nodes: {nodes}" if nodes else "", QUIET)

@@ -17,6 +17,7 @@ from ortolan_server.commands._render_drift import drift_lines
 from ortolan_server.lifecycle.locked import make_lock
 from ortolan_server.repository.assignment_lock import AssignmentLock, lock_text
 from ortolan_server.services.drift import drift_message
+from ortolan_server.units import counted
 
 __all__ = ["lock"]
 
@@ -106,9 +107,7 @@ def _make(subject: Subject, version: int, *, allow_degraded: bool) -> _NewLock:
 def _print(new: _NewLock) -> None:
     """What was written, and how it differs from what was there before."""
     counts = [(len(it.nodes) + len(it.shape_nodes), it) for it in new.lock.provider]
-    nodes = ", ".join(
-        f"{count} {'node' if count == 1 else 'nodes'} on {it.name} ({it.node_share:.1%})" for count, it in counts
-    )
+    nodes = ", ".join(f"{counted(count, 'node')} on {it.name} ({it.node_share:.1%})" for count, it in counts)
     answers().print(Text(f"{new.path}: {nodes or 'no nodes'}", "bold"), soft_wrap=True)
     for line in drift_lines(new.drift) if new.drift else ():
         answers().print(line, soft_wrap=True)

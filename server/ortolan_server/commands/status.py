@@ -19,7 +19,9 @@ from ortolan_server.commands._console import (
     print_json,
     reported_errors,
 )
-from ortolan_server.commands._render import render_assignment, render_summaries
+from ortolan_server.commands._render import render_assignment
+from ortolan_server.commands._render_summaries import render_summaries
+from ortolan_server.commands._styles import BAD, GOOD, QUIET
 from ortolan_server.commands._tls import TlsCa, TlsCert, TlsKey, TlsOn, TlsServerName, tls_of
 from ortolan_server.commands._token import TokenFile, token_of
 
@@ -112,9 +114,9 @@ def _follow_live(console: Console, headline: RenderableType, changes: Iterable[p
 def _headline(address: str, server: pb.GetServerResponse, *, ready: bool | None = None) -> Text:
     line = Text.assemble((address, "bold"))
     if ready is not None:
-        line.append("  ").append("ready" if ready else "not ready", "green" if ready else "bold red")
+        line.append("  ").append("ready" if ready else "not ready", GOOD if ready else BAD)
     runtime = f"ONNX Runtime {server.onnxruntime_version} ({server.onnxruntime_package})"
-    return line.append(f"  Ortolan {server.version} on {server.host}, {runtime}", "dim")
+    return line.append(f"  Ortolan {server.version} on {server.host}, {runtime}", QUIET)
 
 
 def _line(summary: pb.AssignmentSummary) -> Text:

@@ -17,6 +17,7 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.registry import Registry
 from ortolan_server.commands._cache_dir import OFF, CacheDir, cache_folder
 from ortolan_server.commands._console import FAILURE, USAGE, answers, complain, others_on_stderr, print_json
+from ortolan_server.commands._styles import BAD, GOOD, QUIET
 from ortolan_server.commands._warm_progress import WarmProgress
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.ahead import Ahead, AheadOutcome, Errand, errand, run_errand
@@ -27,8 +28,7 @@ from ortolan_server.units import size_text
 
 __all__ = ["warm"]
 
-_STYLES = {AheadOutcome.HIT: "green", AheadOutcome.BUILT: "green", AheadOutcome.ABSENT: "dim", AheadOutcome.OWN: "dim"}
-_BAD = "bold red"
+_STYLES = {AheadOutcome.HIT: GOOD, AheadOutcome.BUILT: GOOD, AheadOutcome.ABSENT: QUIET, AheadOutcome.OWN: QUIET}
 
 
 def warm(
@@ -127,8 +127,8 @@ def _as_json(each: Ahead) -> dict[str, object]:
 
 def _table(found: Sequence[Ahead], folder: Path) -> RenderableType:
     if not found:
-        return Text("no rung of these models keeps what it compiles", "dim")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        return Text("no rung of these models keeps what it compiles", QUIET)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)
     table.add_column("MODEL", overflow="fold")
     for heading in ("RUNG", "OUTCOME"):
         table.add_column(heading, no_wrap=True)
@@ -138,7 +138,7 @@ def _table(found: Sequence[Ahead], folder: Path) -> RenderableType:
     for each in found:
         name = f"{each.model}/{each.version}" if each.version else each.model
         size = size_text(each.use.size_bytes) if each.use and each.use.folder else "-"
-        style = _STYLES.get(each.outcome, _BAD)
+        style = _STYLES.get(each.outcome, BAD)
         rung = f"{each.rung} {each.provider}" if each.rung else "-"
         table.add_row(Text(name, "bold"), rung, Text(str(each.outcome), style), f"{each.seconds:.1f}", size)
         if each.reason:
@@ -146,4 +146,4 @@ def _table(found: Sequence[Ahead], folder: Path) -> RenderableType:
     parts: list[RenderableType] = [table]
     if reasons.row_count:
         parts += [Text(), reasons]
-    return Group(*parts, Text(), Text(f"kept in {folder}", "dim"))
+    return Group(*parts, Text(), Text(f"kept in {folder}", QUIET))

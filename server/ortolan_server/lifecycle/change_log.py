@@ -24,7 +24,7 @@ def log_change(version: ModelVersion) -> None:
     if version.state is State.READY:
         log.info("model_ready", **event)
         for warning in report.verdict.warnings if report else ():
-            log.warning("model_mixed", text=warning, **event)
+            log.warning("verdict_warned", text=warning, **event)
     elif version.state is State.DEGRADED:
         log.warning("model_degraded", reason=version.reason, **event)
     elif version.state is State.FAILED:

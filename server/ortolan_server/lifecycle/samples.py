@@ -12,6 +12,7 @@ from ortolan_server.repository.external_data import location_fault
 from ortolan_server.repository.tables import Warmup, WarmupInput
 from ortolan_server.tensors import Signature
 from ortolan_server.tensors.feeds import Arrays, MadeUp, Source, first_rows, make_inputs
+from ortolan_server.units import counted
 
 __all__ = ["Batch", "Sample", "made_up_to", "read_samples"]
 
@@ -30,9 +31,7 @@ class Batch:
     """None: those that the sample has of its own."""
 
     def __str__(self) -> str:
-        if self.rows is None:
-            return ""
-        return " at 1 row" if self.rows == 1 else f" at {self.rows} rows"
+        return "" if self.rows is None else f" at {counted(self.rows, 'row')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from ortolan_server.lifecycle.manager import ModelManager, parse_version
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import ChainRung, ModelToml
-from ortolan_server.services.providers import provider_message
 from ortolan_server.services.reports import (
     assignment_message,
     assignment_summary,
+    provider_message,
     report_message,
 )
 from ortolan_server.settings import CONTROL_OFF, Settings

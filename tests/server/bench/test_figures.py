@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ortolan_server.bench.figures import counted, duration, memory, rate, ratio, rounded, times
+from ortolan_server.bench.figures import duration, memory, rate, ratio, rounded, times
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,3 @@ def test_ratios_keep_two_decimals_or_three_digits(value: float, text: str) -> No
 
 def test_words_stand_behind_figures() -> None:
     assert (rate(1234.6), rate(9.87)) == ("1,235 rows/s", "9.87 rows/s")
-    assert (counted(1, "core"), counted(2, "core")) == ("1 core", "2 cores")

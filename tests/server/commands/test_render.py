@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from ortolan.v1 import provider_reflection_pb2 as pb
-from ortolan_server.commands._render import render_assignment, render_summaries
+from ortolan_server.commands._render import render_assignment
+from ortolan_server.commands._render_summaries import render_summaries
 from tests.server.commands.reports import BROKEN, KEPT
 
 
