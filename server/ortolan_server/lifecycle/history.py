@@ -54,25 +54,33 @@ class History:
     def __init__(self) -> None:
         self._events: deque[Event] = deque(maxlen=_KEPT)
         self._counts: Counter[tuple[EventKind, str, str]] = Counter()
+        self._taken: Counter[tuple[EventKind, str, str]] = Counter()
+        """What of the counts is those of the one that it goes on with."""
         self._lock = threading.Lock()
 
     def copy(self) -> "History":
         """One that goes on by itself."""
         copy = History()
-        with self._lock:
-            copy._events.extend(self._events)
-            copy._counts.update(self._counts)
+        copy.take_up(self)
         return copy
+
+    def take_up(self, before: "History") -> None:
+        """Adds what was noted since in the one that this is a copy of."""
+        counts, events = Counter(before.counts), before.events
+        with self._lock:
+            self._counts += counts - self._taken
+            self._taken = counts
+            both = sorted({*events, *self._events}, key=lambda event: event.at)
+            self._events.clear()
+            for event in both:
+                self._append(event)
 
     def note(self, kind: EventKind, reason: str = "", step: Step | None = None) -> None:
         """A probe that fails as the one before it is counted, and told once with the time of the last."""
         event = Event(datetime.now(UTC), kind, reason, step or Step())
         with self._lock:
             self._counts[kind, event.step.provider, event.step.to_provider] += 1
-            last = self._events[-1] if self._events else None
-            if last and kind is EventKind.PROBE_FAILED and (last.kind, last.reason) == (kind, reason):
-                self._events.pop()
-            self._events.append(event)
+            self._append(event)
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -98,3 +106,9 @@ class History:
         for (kind, _, _), count in self.counts.items():
             totals[kind] += count
         return totals
+
+    def _append(self, event: Event) -> None:
+        last = self._events[-1] if self._events else None
+        if last and event.kind is EventKind.PROBE_FAILED and (last.kind, last.reason) == (event.kind, event.reason):
+            self._events.pop()
+        self._events.append(event)

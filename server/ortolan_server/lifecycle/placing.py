@@ -75,10 +75,13 @@ class Placer:
     def replace(self, model: Model, number: int, fresh: ModelVersion) -> None:
         """Puts a version in the place of what serves under its number."""
         before = model.versions.get(number)
+        if before is not None:
+            fresh.history.take_up(before.history)  # a device may have failed while this one was loaded
         model.versions[number] = fresh
         self._changed(fresh)
         if before is not None:
             before.unload(self._drain_timeout_s)
+            fresh.history.take_up(before.history)
 
     def drop(self, model: Model, numbers: Iterable[int]) -> None:
         """Drains and unloads these versions, and forgets them."""

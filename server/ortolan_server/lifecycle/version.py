@@ -261,7 +261,9 @@ class ModelVersion:
     def reload_refused(self, reason: str) -> None:
         """Keeps the reason why a newer load of this version was not taken."""
         self.history.note(EventKind.RELOAD_REFUSED, reason)
-        self.reason = f"it serves on; its reload was refused: {reason}"
+        with self.turn:
+            if self.serves:  # its device may have failed meanwhile
+                self.reason = f"it serves on; its reload was refused: {reason}"
         self._changed(self)
 
     def _start_engine(self, serving: Serving) -> Engine:

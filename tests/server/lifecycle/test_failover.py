@@ -1,22 +1,25 @@
 """A provider that fails on command under a version: who answers then, what is told, and how it comes back."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import AttemptOutcome
-from ortolan_server.errors import InferenceFailed, ModelNotReady, Overloaded
+from ortolan_server.errors import InferenceFailed, ModelNotReady, OrtolanError, Overloaded
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
+from tests.faulty_provider.commands import Commands
 from tests.faulty_provider.faulty import Faulty
 from tests.server.conftest import Manage
-from tests.server.lifecycle.calls import Heard, add_one, until
+from tests.server.lifecycle.calls import WAIT_S, Heard, add_one, until
 
 CPU = '\n[[chain]]\nprovider = "cpu"\n'
 BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
@@ -213,6 +216,63 @@ def test_a_device_that_fails_at_the_first_run_leaves_the_load_to_the_next_rung(s
     first, second = version.report.attempts
     assert (first.stage, second.outcome) == ("warm", AttemptOutcome.OPENED)
     assert "the device failed at the first run: " in first.reason
+
+
+class Reload:
+    """A reload of the model `m` with a device of its own, whose first run hangs until it is told to do otherwise."""
+
+    def __init__(self, manager: ModelManager, faulty: Faulty, folder: Path, toml: str) -> None:
+        self.commands = Commands(folder / "other_commands")
+        self.commands.say("hang")
+        text = faulty.toml.replace(str(faulty.commands.file), str(self.commands.file)) + toml
+        (folder / "models" / "m" / "model.toml").write_text(text)
+        self._errors: SimpleQueue[Exception | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._load, args=(manager,))
+        self._thread.start()
+        self.commands.wait_for("hanging")
+
+    def ends(self, command: str) -> Exception | None:
+        self.commands.say(command)
+        return self._errors.get(timeout=WAIT_S)
+
+    def _load(self, manager: ModelManager) -> None:
+        try:
+            manager.load("m")
+        except OrtolanError as error:
+            self._errors.put(error)
+        else:
+            self._errors.put(None)
+
+
+def test_one_that_fails_while_its_reload_is_refused_does_not_say_that_it_serves(
+    serve: Serve, faulty: Faulty, tmp_path: Path
+) -> None:
+    manager = serve(CPU + LATE)
+    version = manager.find("m", "")
+    reload = Reload(manager, faulty, tmp_path, CPU + LATE)
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady):
+        add_one(version, 1.0)
+    assert reload.ends("lost") is not None
+    assert version.state is State.FAILED
+    assert version.reason.startswith("the device failed while serving")
+    assert kinds(version)[-1] is EventKind.RELOAD_REFUSED
+
+
+def test_what_happens_during_a_reload_is_not_forgotten_by_it(serve: Serve, faulty: Faulty, tmp_path: Path) -> None:
+    manager = serve(BOTH + LATE)
+    version = manager.find("m", "")
+    reload = Reload(manager, faulty, tmp_path, BOTH + LATE)
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
+    until(lambda: version.history.totals[EventKind.FAILED_OVER])
+    assert reload.ends("ok") is None
+    fresh = manager.find("m", "")
+    assert fresh is not version
+    assert sorted(kinds(fresh)) == ["DEVICE_FAILED", "FAILED_OVER", "LOADED", "LOADED"]
+    assert fresh.history.totals == {EventKind.LOADED: 2, EventKind.DEVICE_FAILED: 1, EventKind.FAILED_OVER: 1}, (
+        "counters only grow"
+    )
 
 
 def test_files_that_have_changed_since_the_load_are_not_taken_for_it(

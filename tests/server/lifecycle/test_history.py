@@ -23,6 +23,20 @@ def test_probes_that_fail_alike_are_told_once_with_the_time_of_the_last() -> Non
     assert history.totals[EventKind.PROBE_FAILED] == 4
 
 
+def test_a_copy_takes_up_what_came_since_once() -> None:
+    before = History()
+    before.note(EventKind.LOADED)
+    copy = before.copy()
+    before.note(EventKind.FAILED_OVER, "gone", DOWN)
+    copy.note(EventKind.LOADED)
+    copy.take_up(before)
+    before.note(EventKind.PROBE_FAILED, "absent")
+    copy.take_up(before)
+    copy.take_up(before)
+    assert [event.kind for event in copy.events] == ["LOADED", "FAILED_OVER", "LOADED", "PROBE_FAILED"]
+    assert copy.totals == {EventKind.LOADED: 2, EventKind.FAILED_OVER: 1, EventKind.PROBE_FAILED: 1}
+
+
 def test_a_copy_goes_on_by_itself() -> None:
     history = History()
     history.note(EventKind.LOADED)
