@@ -35,6 +35,7 @@ class Faulty:
         return self.catalog().get("faulty")
 
     def catalog(self) -> Catalog:
-        """It and `cpu`, which is our own with a quick probe."""
-        published = {"faulty": "ortolan_backend_faulty:BACKEND", "cpu": "tests.server.chains.fakes:cpu"}
+        """It, `cpu`, which is our own with a quick probe, and one that tells how many sessions are open."""
+        fakes = "tests.server.chains.fakes"
+        published = {"faulty": "ortolan_backend_faulty:BACKEND", "cpu": f"{fakes}:cpu", "counting": f"{fakes}:counting"}
         return Catalog({name: EntryPoint(name, value, ENTRY_POINT_GROUP) for name, value in published.items()})

@@ -159,7 +159,7 @@ class ModelVersion:
         opener = Opener(registry, self.path, chain, self.config, folder, load)
 
         def warming(opened: OpenModel) -> None:
-            self.report = opened.report
+            self.report = replace(opened.report, session=None)  # one that is refused must not hold its memory
             if self.state is State.LOADING:
                 self._advance(State.WARMING)
 

@@ -218,6 +218,16 @@ def test_a_device_that_fails_at_the_first_run_leaves_the_load_to_the_next_rung(s
     assert "the device failed at the first run: " in first.reason
 
 
+def test_a_session_that_failed_its_first_run_is_gone_before_the_next_rung_is_opened(
+    serve: Serve, faulty: Faulty
+) -> None:
+    faulty.commands.say("ep_fail")
+    toml = '[[chain]]\nprovider = "counting"\n[require]\nprovider = ["faulty", "counting"]\n[numeric]\ncheck = false\n'
+    version = serve(toml).find("m", "")
+    assert version.report is not None
+    assert version.report.attempts[1].log == ("0 sessions are open",)
+
+
 class Reload:
     """A reload of the model `m` with a device of its own, whose first run hangs until it is told to do otherwise."""
 
