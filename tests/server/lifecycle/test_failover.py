@@ -6,11 +6,12 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from structlog.testing import capture_logs
 
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import AttemptOutcome
-from ortolan_server.errors import InferenceFailed, ModelNotReady, OrtolanError, Overloaded
+from ortolan_server.errors import InferenceFailed, LoadFailed, ModelNotReady, OrtolanError, Overloaded
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
@@ -133,6 +134,23 @@ def test_one_that_failed_for_good_is_loaded_again_when_the_device_works(serve: S
     assert (provider(version), add_one(version, 1.0)) == ("faulty", 2.0)
     assert kinds(version)[0] is EventKind.LOADED, "its history goes on"
     assert kinds(version)[-1] is EventKind.LOADED
+
+
+def test_one_that_failed_and_is_gone_from_the_disk_is_not_tried_again(
+    serve: Serve, faulty: Faulty, tmp_path: Path
+) -> None:
+    manager = serve(CPU + "\n[failover]\nprobe_after_s = 0.3\n")
+    version = manager.find("m", "")
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady):
+        add_one(version, 1.0)
+    (tmp_path / "models" / "m" / "1").rename(tmp_path / "models" / "m" / "2")
+    with pytest.raises(LoadFailed):
+        manager.load("m")
+    faulty.commands.say("ok")
+    with capture_logs() as logs:
+        until(lambda: not manager._recovery._waiting)
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == []
 
 
 def test_what_only_a_new_process_cures_is_not_tried_again(serve: Serve, faulty: Faulty, registry: Registry) -> None:
