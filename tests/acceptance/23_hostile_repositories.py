@@ -6,11 +6,8 @@ were changed by a seed are sent meanwhile too: each is served, or refused with a
 import re
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +15,12 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from ortolan_client import Client, HealthStatus, OrtolanClientError
+from ortolan_client import Client, HealthStatus
 from tests import models
 from tests.conformance.hostile import GOOD, HOSTILE, write_outside
 from tests.conformance.mutations import mutated
 from tests.conformance.verdicts import log_faults
+from tests.load import Load
 from tests.serving import RunningServer, running_server
 
 THREADS = 8
@@ -35,45 +33,11 @@ POLL = ("--model-control", "poll", "--poll-interval", "1s")
 SENT = (
     ("sent", "../../good/1/model.onnx", GOOD, r"has '\.\.'; it must stay in the model's folder"),
     ("sent", "/etc/cron.d/ortolan", b"x", "is an absolute path"),
-    ("sent", "..\\model.onnx", GOOD, "has a backslash"),
+    ("sent", "..\\model.onnx", GOOD, r"has '\.\.'; it must stay in the model's folder"),
     ("../outside", "1/model.onnx", GOOD, "a model's name cannot have '/'"),
     ("good", "1/model.onnx", GOOD[:-1], "version 1: model.onnx is not a readable ONNX model"),
     ("good", "1/model.onnx", b"", "version 1: model.onnx is empty"),
 )
-
-
-@dataclass
-class Load:
-    """What came of calls from many threads, all of them of one model that is fine."""
-
-    address: str
-    calls: int = 0
-    failures: list[str] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def call(self, _number: int) -> None:
-        with Client(self.address, timeout_s=30) as client:
-            while not self.over.is_set():
-                try:
-                    failure = "" if (client.infer("good", {"x": X})["y"] == X + 1).all() else "a wrong answer"
-                except OrtolanClientError as error:
-                    failure = str(error)
-                with self.lock:
-                    self.calls += 1
-                    self.failures += [failure] if failure else []
-
-
-@contextmanager
-def under_load(address: str) -> Iterator[Load]:
-    load = Load(address)
-    with ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(load.call, range(THREADS))
-        try:
-            yield load
-        finally:
-            load.over.set()
-        list(done)
 
 
 def main() -> int:
@@ -85,8 +49,9 @@ def main() -> int:
             repository, outside = Path(folder) / "models", Path(folder) / "outside"
             write_outside(outside)
             models.save(models.add_one(), repository / "good")
-            with running_server(repository, *flags) as server:
-                with under_load(server.address) as load, Client(server.address) as client:
+            with running_server(repository, *flags) as server, ExitStack() as opened:
+                load = load_on(server.address, opened)
+                with load.going_on(), Client(server.address) as client:
                     wrong = dict(attack(server, repository, outside))
                     if attack is on_demand:
                         mutations_refused, wrongly = mutations(server)
@@ -99,13 +64,24 @@ def main() -> int:
             # ONNX Runtime calls an error what it found wrong with a model.
             told = [fault for fault in log_faults(server) if "'onnxruntime_logged'" not in fault]
             faults += [f"{attack.__name__}: the log: {fault}" for fault in told]
-            faults += [f"{attack.__name__}: a call: {failure}" for failure in load.failures[:5]]
+            faults += [f"{attack.__name__}: {count} × {failure}" for failure, count in load.failures.items()]
     for fault in faults:
         print(fault)
-    calls, failed = sum(load.calls for load in loads), sum(len(load.failures) for load in loads)
+    failed = sum(load.failed for load in loads)
+    calls = failed + sum(load.answered for load in loads)
     print(f"{mutations_refused} of {MUTATIONS} mutated models refused, the others served")
     print(f"{refused} hostile models refused with their reason, {failed} of {calls:,} calls to another one failed")
     return 1 if faults or not calls else 0
+
+
+def load_on(address: str, opened: ExitStack) -> Load:
+    """Calls of the model that is fine; `opened` closes the clients."""
+    clients = [opened.enter_context(Client(address, timeout_s=30)) for _ in range(THREADS)]
+
+    def call(number: int) -> str:
+        return "" if (clients[number].infer("good", {"x": X})["y"] == X + 1).all() else "a wrong answer"
+
+    return Load(call, THREADS)
 
 
 def mutations(server: RunningServer) -> tuple[int, list[str]]:

@@ -105,7 +105,7 @@ def _climb_from(registry: Registry, task: Errand, chain: Chain, first: int) -> M
         opened = open_model(registry, entry.versions[version], _from(chain, first), entry.config, entry.folder)
         fault = _first_runs(opened, name)
     except Exception:  # a third party's backend may raise anything
-        log.exception("warming_crashed", model=name, version=version)
+        log.exception("warm_up_crashed", model=name, version=version)
         reason = "internal error: the log has the details"
         return {first: Ahead(name, version, AheadOutcome.REFUSED, first, chain.names[first - 1], reason=reason)}
     report = opened.report

@@ -168,7 +168,7 @@ class Failover:
     def _not_yet(self, report: ChainReport, reason: str) -> Outcome:
         version = self._version
         version.history.note(EventKind.PROBE_FAILED, reason, Step(report.rung, report.provider))
-        log.info("recovery_not_yet", model=version.model, version=version.version, reason=reason)
+        log.info("recovery_postponed", model=version.model, version=version.version, reason=reason)
         return Outcome.NOT_YET
 
     def _prepare(self, report: ChainReport, below: Sequence[int]) -> None:
