@@ -72,7 +72,7 @@ class Ahead:
 
 def errand(registry: Registry, entry: ModelEntry, version: int) -> Errand:
     try:
-        chain = registry.compose(entry.config, str(entry.config_path or entry.folder))
+        chain = registry.compose(entry.config, entry.where)
     except InvalidConfig as error:
         return Errand(entry, version, fault=str(error))
     rungs = tuple(number for number, rung in enumerate(chain.rungs, 1) if isinstance(rung.opening.backend, Caches))

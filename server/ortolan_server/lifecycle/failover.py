@@ -16,7 +16,7 @@ from ortolan_server.lifecycle.history import EventKind, History, Step
 from ortolan_server.lifecycle.opening import OpenModel
 from ortolan_server.lifecycle.recovery import Outcome
 
-__all__ = ["Failover", "Falling", "allowed_below", "why_unfit", "with_failure"]
+__all__ = ["Failover", "Falling", "allowed_below", "why_unfit"]
 
 log = structlog.get_logger()
 
@@ -145,7 +145,7 @@ class Failover:
                 self._standby = None  # one that came too late
                 version.history.note(EventKind.FAILED_OVER, reason, step)
                 self._log(log.warning, "model_failed_over", step, reason=reason)
-                version.seat(opened.following(with_failure(report, reason)), reason)
+                version.seat(opened.following(_with_failure(report, reason)), reason)
         self._lost_rung()
         self.prepare()
 
@@ -230,7 +230,7 @@ def why_unfit(registry: Registry, chain: Chain, rungs: Sequence[int]) -> str:
     return "; ".join(f"{name}: {probe.reason}" for name, probe in probes.items())
 
 
-def with_failure(report: ChainReport, reason: str) -> tuple[Attempt, ...]:
+def _with_failure(report: ChainReport, reason: str) -> tuple[Attempt, ...]:
     """The attempts of a report whose session has failed since."""
     return tuple(
         Attempt(attempt.rung, attempt.provider, AttemptOutcome.REFUSED, "run", reason, attempt.seconds, attempt.log)

@@ -16,7 +16,7 @@ from ortolan_server.repository.external_data import external_files
 from ortolan_server.repository.names import MODEL_FILE
 from ortolan_server.repository.tables.base import Lax, Name, Table
 from ortolan_server.repository.toml_file import read_toml
-from ortolan_server.repository.toml_values import toml_value
+from ortolan_server.repository.toml_values import toml_pairs, toml_value
 from ortolan_server.validation import explain
 
 __all__ = ["AssignmentLock", "LockedProvider", "hash_files", "lock_path", "lock_text", "read_lock"]
@@ -30,6 +30,7 @@ _HEADER = """\
 # the assignment against it. Keep it in version control, and do not edit it.
 """
 
+_ON_TOP = {"name", "rung", "node_share", "fragments", "devices"}
 _Names = Annotated[tuple[Name, ...], Lax]
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -93,10 +94,7 @@ def lock_text(lock: AssignmentLock) -> str:
     """The file's text: the same for the same lock, with what changes by itself on lines of its own."""
     lines = [
         _HEADER,
-        f"format = {lock.format}",
-        f"serving = {toml_value(lock.serving)}",
-        f"rung = {lock.rung}",
-        f"chain = {toml_value(lock.chain)}",
+        *toml_pairs({"format": lock.format, "serving": lock.serving, "rung": lock.rung, "chain": lock.chain}),
         *_table("files", lock.files),
         *_table("versions", lock.versions),
     ]
@@ -104,11 +102,7 @@ def lock_text(lock: AssignmentLock) -> str:
         lines += [
             "",
             "[[provider]]",
-            f"name = {toml_value(provider.name)}",
-            f"rung = {provider.rung}",
-            f"node_share = {provider.node_share!r}",
-            f"fragments = {provider.fragments}",
-            f"devices = {toml_value(provider.devices)}",
+            *toml_pairs(provider.model_dump(include=_ON_TOP)),
             *_table("provider.options", provider.options),
             *_table("provider.nodes", provider.nodes),
             *_table("provider.shape_nodes", provider.shape_nodes),

@@ -4,13 +4,9 @@ import json
 import re
 from collections.abc import Mapping
 
-__all__ = ["toml_key", "toml_pairs", "toml_value"]
+__all__ = ["toml_pairs", "toml_value"]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def toml_key(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else _text(key)
 
 
 def toml_value(value: object) -> str:
@@ -31,7 +27,11 @@ def toml_value(value: object) -> str:
 
 def toml_pairs(table: Mapping[str, object]) -> list[str]:
     """`key = value` of each entry that is not None."""
-    return [f"{toml_key(key)} = {toml_value(value)}" for key, value in table.items() if value is not None]
+    return [f"{_key(key)} = {toml_value(value)}" for key, value in table.items() if value is not None]
+
+
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _text(key)
 
 
 def _text(text: str) -> str:
