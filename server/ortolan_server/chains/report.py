@@ -56,6 +56,11 @@ class ChainReport:
     drift: Drift | None = None
     """Of the serving rung, else of the highest that was opened, from the model's assignment.lock; None without one."""
 
+    @classmethod
+    def untried(cls, chain: Chain, reason: str) -> "ChainReport":
+        """Of a model that is not served, and no rung was tried."""
+        return cls(chain, (), Verdict(VerdictState.BROKEN, (reason,)))
+
     def following(self, before: Sequence[Attempt]) -> "ChainReport":
         """With what was found out before at the rungs above the serving one that were not tried again."""
         known = {attempt.rung: attempt for attempt in before}
@@ -85,8 +90,11 @@ class ChainReport:
             else attempt
             for attempt in self.attempts
         )
-        verdict = Verdict(VerdictState.BROKEN, refusals(attempts))
-        return replace(self, attempts=attempts, verdict=verdict, session=None, rung=0)
+        return replace(self, attempts=attempts).broken(*refusals(attempts))
+
+    def broken(self, *reasons: str) -> "ChainReport":
+        """This report of a model that is not served after all."""
+        return replace(self, verdict=Verdict(VerdictState.BROKEN, reasons), session=None, rung=0)
 
 
 def refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory
 from ortolan_server.chains.chain import Chain
-from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import ChainReport
@@ -67,7 +66,7 @@ class Opener:
         """On the first of these rungs that can serve. Without a session the report says why."""
         if changed := changed_files(self._files, self._look()):
             reason = f"its files have changed since it was loaded ({', '.join(changed)}): load it again"
-            return OpenModel(ChainReport(self._chain, (), Verdict(VerdictState.BROKEN, (reason,))), None)
+            return OpenModel(ChainReport.untried(self._chain, reason), None)
         return self._warmed(self._open(rungs))[0]
 
     def _open(self, rungs: Sequence[int]) -> OpenModel:

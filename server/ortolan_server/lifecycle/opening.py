@@ -8,7 +8,6 @@ from ortolan_backends.errors import UnservableModel
 from ortolan_backends.runtime.hazards import find_hazards
 from ortolan_backends.runtime.model import ModelFile, read_model, walk
 from ortolan_server.chains.chain import Chain
-from ortolan_server.chains.contract import Verdict, VerdictState
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import Attempt, ChainReport
@@ -73,9 +72,9 @@ def open_model(  # noqa: PLR0913 - all that a model is opened with
         )
         report = open_against_lock(registry, model, chain, lock_path(path, config.file), against_cpu, load)
     except UnservableModel as error:
-        return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), error.reason), None)
+        return OpenModel(ChainReport.untried(chain, error.reason), None)
     except (InvalidConfig, LoadFailed) as error:
-        return OpenModel(_broken(ChainReport(chain, (), _no_verdict()), str(error)), None)
+        return OpenModel(ChainReport.untried(chain, str(error)), None)
     if report.session is None:
         return OpenModel(report, None)
     try:
@@ -87,7 +86,7 @@ def open_model(  # noqa: PLR0913 - all that a model is opened with
             if sample.declared:
                 sample.require_fit(signature)
     except LoadFailed as error:
-        return OpenModel(_broken(report, str(error)), None)
+        return OpenModel(report.broken(str(error)), None)
     return OpenModel(report, signature, samples, model.is_predictable)
 
 
@@ -107,11 +106,3 @@ def _refuse_hazards(model: ModelFile) -> None:
             f"{'; '.join(hazards)}. To serve it to callers you trust, write trust_inputs = true at the top of its "
             "model.toml"
         )
-
-
-def _no_verdict() -> Verdict:
-    return Verdict(VerdictState.BROKEN)
-
-
-def _broken(report: ChainReport, reason: str) -> ChainReport:
-    return replace(report, verdict=Verdict(VerdictState.BROKEN, (reason,)), session=None, rung=0)

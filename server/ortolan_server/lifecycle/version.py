@@ -12,7 +12,7 @@ import structlog
 from ortolan_backends.errors import DeviceFailure, LoadCancelled
 from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.chain import Chain
-from ortolan_server.chains.contract import Verdict, VerdictState
+from ortolan_server.chains.contract import VerdictState
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import ChainReport
@@ -210,8 +210,7 @@ class ModelVersion:
             if self.state in (State.FAILED, State.UNLOADED):
                 return
             if self.report is not None:
-                verdict = Verdict(VerdictState.BROKEN, (reason,))
-                self.report = replace(self.report, verdict=verdict, session=None, rung=0)
+                self.report = self.report.broken(reason)
             self._advance(State.FAILED, reason)
         if self._engine is not None:
             self._engine.refuse_waiting(self.not_ready())
