@@ -1,5 +1,6 @@
 """The numeric check: what a rung answers to the warm-up data, beside what the CPU answers."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 from ortolan_backends.errors import DeviceFailure, OpenRefused, RunFailed
 from ortolan_backends.runtime.assignment import Assignment
 from ortolan_backends.runtime.load_handle import LoadHandle
-from ortolan_backends.runtime.session import RunHandle, Session
+from ortolan_backends.runtime.session import Session
 from ortolan_server.chains.contract import CPU
 from ortolan_server.chains.numeric import NumericCheck
 from ortolan_server.errors import LoadFailed
+from ortolan_server.lifecycle.first_runs import first_run, limit_s
 from ortolan_server.lifecycle.samples import Sample
-from ortolan_server.repository import Numeric
+from ortolan_server.repository import Failover, Numeric
 from ortolan_server.tensors import Signature
 from ortolan_server.tensors.difference import Difference, Tolerance, compare, share_equal
 from ortolan_server.tensors.feeds import Arrays, MadeUp, first_rows
@@ -37,15 +39,19 @@ class AgainstCpu:
     the other rungs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a comparison needs
         self,
         numeric: Numeric,
         samples: Sequence[Sample],
         random_operators: Sequence[str],
         open_on_cpu: Callable[[], Session],
         handle: LoadHandle,
+        failover: Failover,
     ) -> None:
-        """`open_on_cpu` opens the same model on the CPU alone; it may raise OpenRefused. `handle` stops the load."""
+        """`open_on_cpu` opens the same model on the CPU alone; it may raise OpenRefused. `handle` stops the load, and
+        `failover` says when a run hangs.
+        """
+        self._failover = failover
         self._tolerance = Tolerance(numeric.atol, numeric.rtol, numeric.min_cosine, numeric.min_top1, numeric.min_equal)
         self._samples = _to_compare(samples)
         self._open_on_cpu = open_on_cpu
@@ -67,7 +73,7 @@ class AgainstCpu:
             self._skipped = f"the CPU cannot run the model: {error.reason}"
         if self._skipped:
             return NumericCheck(skipped=self._skipped)
-        return self._compare(session, signature)
+        return self._compare(session, signature, limit_s(assignment, self._failover))
 
     def _ask_the_cpu(self, signature: Signature) -> "list[_Case]":
         """Raises LoadFailed for inputs that do not fit the model or that the CPU does not take, OpenRefused."""
@@ -81,10 +87,10 @@ class AgainstCpu:
                 raise LoadFailed(f"{sample.label}: the CPU refuses: {error}") from error
         return cases
 
-    def _compare(self, session: Session, signature: Signature) -> NumericCheck:
+    def _compare(self, session: Session, signature: Signature, limit: float) -> NumericCheck:
         recorded = all(sample.recorded for sample in self._samples)
         try:
-            answers = [self._run(session, signature, case.feeds) for case in self._cases]
+            answers = [self._run(session, signature, case.feeds, limit) for case in self._cases]
         except DeviceFailure as error:
             return NumericCheck(recorded=recorded, fault=f"the device failed at the first run: {error}")
         except RunFailed as error:
@@ -101,10 +107,8 @@ class AgainstCpu:
         fault = f"{listed(faults)}; allowed {_allowed(self._tolerance, outputs)}" if faults else ""
         return NumericCheck(tuple(outputs), len(self._cases), recorded, fault=fault)
 
-    def _run(self, session: Session, signature: Signature, feeds: Arrays) -> Answers:
-        run = RunHandle()
-        with self._handle.stopped_by(run.terminate):
-            return session.run(feeds, [spec.name for spec in signature.outputs], run)
+    def _run(self, session: Session, signature: Signature, feeds: Arrays, limit: float = math.inf) -> Answers:
+        return first_run(session, feeds, [spec.name for spec in signature.outputs], self._handle, limit)
 
     def _sizes_are_guessed(self, signature: Signature) -> bool:
         """Whether nobody said how large the inputs are: a rung may rightly refuse an image of one pixel."""

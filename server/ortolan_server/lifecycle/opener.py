@@ -11,6 +11,7 @@ from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import ChainReport
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.failover import allowed_below
+from ortolan_server.lifecycle.first_runs import limit_s
 from ortolan_server.lifecycle.opening import OpenModel, open_model
 from ortolan_server.lifecycle.warming import warm_up
 from ortolan_server.repository import ModelToml
@@ -80,7 +81,8 @@ class Opener:
         if session is None or opened.signature is None:
             return opened, False
         try:
-            warm_up(session, opened.signature, opened.samples, self._load.model, self._load.handle)
+            limit = limit_s(opened.report.assignment, self._config.failover)
+            warm_up(session, opened.signature, opened.samples, self._load.model, self._load.handle, limit)
         except DeviceFailure as error:
             return opened.refused("warm", f"the device failed at the first run: {error}"), True
         except OutOfMemory as error:

@@ -69,6 +69,7 @@ def open_model(  # noqa: PLR0913 - all that a model is opened with
             model.random_operators,
             lambda: registry.open_on_cpu(model, chain, load),
             load.handle,
+            config.failover,
         )
         report = open_against_lock(registry, model, chain, lock_path(path, config.file), against_cpu, load)
     except UnservableModel as error:

@@ -181,6 +181,20 @@ def test_a_run_that_hangs_goes_to_the_next_rung(serve: Serve, faulty: Faulty) ->
     assert add_one(version, 1.0) == 2.0
 
 
+def test_a_device_that_hangs_at_its_first_run_holds_up_nobody(serve: Serve, faulty: Faulty, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "models" / "other")
+    hang = "\n[failover]\nhang_after_s = 0.05\nprobe_after_s = 0.05\nprobe_most_s = 0.05\n"
+    manager = serve(CPU + hang)
+    faulty.commands.say("hang")
+    with pytest.raises(ModelNotReady):
+        add_one(manager.find("m", ""), 1.0)
+    faulty.commands.wait_for("hanging", times=2)  # it is loaded again
+    manager.unload("other")
+    faulty.commands.wait_for("hanging", times=3)  # and again
+    manager.unload("m")
+    faulty.commands.say("ok")
+
+
 def test_no_memory_is_no_failure_of_the_device(serve: Serve, faulty: Faulty) -> None:
     version = serve(BOTH).find("m", "")
     faulty.commands.say("oom")

@@ -19,7 +19,7 @@ from ortolan_server.chains.report import Attempt, AttemptOutcome, ChainReport
 from ortolan_server.lifecycle.numeric import AgainstCpu
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.samples import read_samples
-from ortolan_server.repository import ModelToml, Numeric, parse_model_toml
+from ortolan_server.repository import Failover, ModelToml, Numeric, parse_model_toml
 from tests import models
 from tests.faulty_provider.faulty import Faulty
 
@@ -232,7 +232,7 @@ def test_the_cpu_is_asked_once_for_all_sessions_of_a_load(opening: Opening, tmp_
         asked.append("cpu")
         return opening.registry.open_on_cpu(read_model(tmp_path / "m" / "1" / "model.onnx"), report.chain, Load())
 
-    against_cpu = AgainstCpu(Numeric(), read_samples(ModelToml(), tmp_path), (), open_on_cpu, LoadHandle())
+    against_cpu = AgainstCpu(Numeric(), read_samples(ModelToml(), tmp_path), (), open_on_cpu, LoadHandle(), Failover())
     assert asked == []
     first, second = (against_cpu(report.session, report.assignment) for _ in range(2))
     assert first == second
