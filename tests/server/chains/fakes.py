@@ -15,7 +15,7 @@ from ortolan_backends.cpu import CpuBackend
 from ortolan_backends.options import ProviderOptions, option
 from ortolan_backends.runtime.session import Session
 
-__all__ = ["CPU", "LIBRARY_LINE", "NOWHERE", "Fake", "FakeOptions", "Gated", "catalog", "gated"]
+__all__ = ["CPU", "LIBRARY_LINE", "NOWHERE", "Fake", "FakeOptions", "Gated", "catalog", "gated", "sessions_open"]
 
 CPU = "CPUExecutionProvider"
 NOWHERE = "NowhereExecutionProvider"
@@ -53,11 +53,15 @@ def contradict(session_options: Any) -> None:
     session_options.add_provider(CPU, {})
 
 
+def sessions_open() -> int:
+    """In this process, those of other tests too."""
+    gc.collect()
+    return sum(isinstance(thing, Session) for thing in gc.get_objects())
+
+
 def count_sessions(session_options: Any) -> None:
     """Tells as a warning how many sessions are open while this one is attached."""
-    gc.collect()
-    alive = sum(isinstance(thing, Session) for thing in gc.get_objects())
-    text = f"{alive} sessions are open"
+    text = f"{sessions_open()} sessions are open"
     os.write(
         2, f"2026-01-01 00:00:00.000000001 [W:onnxruntime:{session_options.logid}, fake:1 Count] {text}\n".encode()
     )
