@@ -18,6 +18,7 @@ import structlog
 from ortolan_backends.contract import Caches, NotCached, Probe
 from ortolan_backends.errors import OpenRefused
 from ortolan_backends.options import encode
+from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.log import LogLine
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.session import OpenRung, Session
@@ -97,11 +98,14 @@ class Cache:
         except OSError:
             return 0
 
-    def open(self, model: ModelFile, rung: OpenRung, probe: Probe, opening: Opening) -> tuple[Opened, CacheUse | None]:
+    def open(
+        self, model: ModelFile, rung: OpenRung, probe: Probe, opening: Opening, handle: LoadHandle | None = None
+    ) -> tuple[Opened, CacheUse | None]:
         """What `opening` makes of the rung, with the provider's own cache placed here.
 
         The use is None for a provider that keeps nothing, or keeps it where its options say. What is wrong with the
-        cache is no reason not to open: the use tells it. Raises what `opening` raises.
+        cache is no reason not to open: the use tells it. Raises what `opening` raises, and LoadCancelled
+        when `handle` says so while others build.
         """
         backend = rung.backend
         if not isinstance(backend, Caches):
@@ -114,7 +118,7 @@ class Cache:
         else:
             try:
                 self.folder.require_safe()
-                opened, use = self._open(self._wanted(model, rung, probe, backend), opening)
+                opened, use = self._open(self._wanted(model, rung, probe, backend), opening, handle or LoadHandle())
             except (_NotKept, InvalidConfig, OSError) as error:
                 opened, use = _without(rung, opening, str(error))
         self._note(backend.name, use, model.path)
@@ -138,9 +142,9 @@ class Cache:
         options = OpenRung(rung.backend, placed)
         return _Wanted(entry, parts, model.path.absolute(), options, backend.writes_while_running(rung.options))
 
-    def _open(self, wanted: _Wanted, opening: Opening) -> tuple[Opened, CacheUse]:
+    def _open(self, wanted: _Wanted, opening: Opening, handle: LoadHandle) -> tuple[Opened, CacheUse]:
         """Raises OSError and _NotKept for what is wrong with the cache, and what `opening` raises."""
-        locks = wanted.entry.locks()
+        locks = wanted.entry.locks(handle.require_wanted)
         start_s = time.monotonic()
         try:
             wanted.entry.folder.parent.mkdir(exist_ok=True, mode=0o700)

@@ -8,7 +8,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -53,8 +53,8 @@ class Entry:
         self.files = self.folder / _FILES
         self.lock_path = provider_folder / f"{key}.lock"
 
-    def locks(self) -> KeyLocks:
-        return KeyLocks(self.folder)
+    def locks(self, go_on: Callable[[], None] = lambda: None) -> KeyLocks:
+        return KeyLocks(self.folder, go_on)
 
     def record(self) -> Record | None:
         """None for what is not there, not whole, or not ours to read."""

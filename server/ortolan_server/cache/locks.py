@@ -8,6 +8,8 @@ may still read or write. The kernel lets go of a lock when its process ends, how
 import errno
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,14 +17,16 @@ __all__ = ["KeyLock", "KeyLocks"]
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_OPEN = -1
+_LOOK_S = 0.05
 
 
 class KeyLock:
     """Several of one process exclude each other as those of several processes do."""
 
-    def __init__(self, path: Path) -> None:
-        """Holds nothing yet."""
+    def __init__(self, path: Path, go_on: Callable[[], None] = lambda: None) -> None:
+        """Holds nothing yet. `go_on` is called now and then while it is waited for, and raises to end that."""
         self._path = path
+        self._go_on = go_on
         self._descriptor = _NOT_OPEN
 
     def share(self) -> None:
@@ -61,10 +65,22 @@ class KeyLock:
         while True:
             if self._descriptor == _NOT_OPEN:
                 self._descriptor = _open(self._path)
-            fcntl.flock(self._descriptor, how)
+            self._flock(how)
             if self._is_at_its_path():
                 return
             self.close()  # it was removed while we waited
+
+    def _flock(self, how: int) -> None:
+        while True:
+            try:
+                fcntl.flock(self._descriptor, how | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if how & fcntl.LOCK_NB:
+                    raise
+            else:
+                return
+            self._go_on()
+            time.sleep(_LOOK_S)
 
     def _is_at_its_path(self) -> bool:
         try:
@@ -76,10 +92,10 @@ class KeyLock:
 class KeyLocks:
     """Both of a key. `use` has the time of the last use, so that the entry itself is not written to when it is used."""
 
-    def __init__(self, stem: Path) -> None:
-        """Of the files beside the entry's folder, `stem`; holds nothing yet."""
-        self.opening = KeyLock(stem.with_name(f"{stem.name}.opening"))
-        self.use = KeyLock(stem.with_name(f"{stem.name}.lock"))
+    def __init__(self, stem: Path, go_on: Callable[[], None] = lambda: None) -> None:
+        """Of the files beside the entry's folder, `stem`; holds nothing yet. `go_on`: see `KeyLock`."""
+        self.opening = KeyLock(stem.with_name(f"{stem.name}.opening"), go_on)
+        self.use = KeyLock(stem.with_name(f"{stem.name}.lock"), go_on)
 
     def own_if_free(self) -> bool:
         """False while somebody opens or uses it, and then nothing is held. Raises OSError."""

@@ -126,7 +126,7 @@ class Climb:
         def cached() -> Opened:
             if self._cache is None:
                 return opening(top)
-            opened, self._use = self._cache.open(model, top, probe, opening)
+            opened, self._use = self._cache.open(model, top, probe, opening, self._load.handle)
             return opened
 
         holder = Holder(self._load.model, self._load.version, f"rung {number} ({name})")

@@ -2,15 +2,17 @@
 
 import gc
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import onnx
 import pytest
 
 from ortolan_backends.contract import Backend, Probe
-from ortolan_backends.errors import OpenRefused
+from ortolan_backends.errors import LoadCancelled, OpenRefused
 from ortolan_backends.options import parse_options
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import ModelFile, read_model
@@ -19,6 +21,7 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.cache.entry import marks
 from ortolan_server.cache.locks import KeyLock
 from ortolan_server.cache.use import CacheResult, CacheUse
+from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.repository import parse_model_toml
 from tests import models
@@ -267,6 +270,30 @@ def test_a_second_session_of_what_is_written_while_it_runs_needs_no_wait(through
     Path(first.folder, "engine").write_bytes(b"made at the first request")
     assert used(through(backend)).result is HIT
     assert (session.providers, other.providers) == ((fakes.CPU,), (fakes.CPU,))
+
+
+def test_a_load_that_waits_for_another_to_build_can_be_cancelled(
+    through: Open, folder: Path, model: ModelFile, runtime_log: RuntimeLog
+) -> None:
+    use = used(through(Keeping("keeping")))
+    builder = KeyLock(folder / "keeping" / f"{use.key}.opening")
+    builder.own()
+    load, ended = Load(), SimpleQueue[type[BaseException]]()
+    registry = Registry(fakes.catalog(), runtime_log, cache=Cache(folder, GIB))
+    chain = registry.compose(parse_model_toml({"chain": [{"provider": "keeping"}]}, "test"), "test")
+
+    def wait() -> None:
+        try:
+            registry.open(model, chain, load=load)
+        except LoadCancelled:
+            ended.put(LoadCancelled)
+
+    threading.Thread(target=wait, daemon=True).start()
+    with pytest.raises(Empty):
+        ended.get(timeout=0.2)
+    load.handle.cancel("the model was unloaded")
+    assert ended.get(timeout=5.0) is LoadCancelled
+    builder.close()
 
 
 def test_uses_are_counted_by_provider_and_result(folder: Path, model: ModelFile, runtime_log: RuntimeLog) -> None:
