@@ -1,5 +1,6 @@
 """What tests of the server's rooms share: real sessions of tiny models, on the CPU and on fakes of it."""
 
+import gc
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -38,3 +39,12 @@ def manage(registry: Registry) -> Iterator[Manage]:
     yield make
     for manager in managers:
         manager.stop(0.0)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is given back is so at once, not when the garbage collector looks."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -10,12 +10,11 @@ from typing import Any
 from ortolan_backends.caching import placed_by_its_options, with_options
 from ortolan_backends.catalog import ENTRY_POINT_GROUP, Catalog
 from ortolan_backends.contract import Check, Device, NotCached, Outcome, Probe
-from ortolan_backends.cpu import CpuBackend
 from ortolan_backends.options import ProviderOptions, encode, option
+from tests.server.chains.fakes import CPU, QuickCpu
 
 __all__ = ["CPU", "DEVICE", "Keeping", "KeepingOptions", "catalog", "probe"]
 
-CPU = "CPUExecutionProvider"
 DEVICE = Device("cpu", "0", "a processor")
 
 
@@ -102,13 +101,6 @@ class Absent(Keeping):
 
     def probe(self) -> Probe:
         return Probe((Check("device", Outcome.FAILED, "no such device", "buy one"),))
-
-
-class QuickCpu(CpuBackend):
-    """Our own, without the process that its probe starts."""
-
-    def probe(self) -> Probe:
-        return probe()
 
 
 keeping = Keeping("keeping")

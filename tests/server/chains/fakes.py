@@ -15,7 +15,18 @@ from ortolan_backends.cpu import CpuBackend
 from ortolan_backends.options import ProviderOptions, option
 from ortolan_backends.runtime.session import Session
 
-__all__ = ["CPU", "LIBRARY_LINE", "NOWHERE", "Fake", "FakeOptions", "Gated", "catalog", "gated", "sessions_open"]
+__all__ = [
+    "CPU",
+    "LIBRARY_LINE",
+    "NOWHERE",
+    "Fake",
+    "FakeOptions",
+    "Gated",
+    "QuickCpu",
+    "catalog",
+    "gated",
+    "sessions_open",
+]
 
 CPU = "CPUExecutionProvider"
 NOWHERE = "NowhereExecutionProvider"

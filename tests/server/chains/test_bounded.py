@@ -1,7 +1,5 @@
 """The climb within a budget, with real sessions: which rung it refuses, and that all is given back."""
 
-import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +19,6 @@ from tests.server.chains.fakes import catalog
 @pytest.fixture
 def model(tmp_path: Path) -> ModelFile:
     return read_model(models.save(models.add_one(), tmp_path))
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    """What is given back is so at once, not when the garbage collector looks."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def climb(budget: Budget, log: RuntimeLog, model: ModelFile, *providers: str) -> ChainReport:

@@ -1,7 +1,5 @@
 """A load that fails leaves nothing: no session, no memory, nothing taken of the budget, whatever it failed at."""
 
-import gc
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +29,6 @@ MOST_GROWTH = 30 << 20
 @pytest.fixture
 def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
     return Registry(faulty.catalog(), runtime_log, budget=Budget(host_bytes=ROOM))
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def matrix(size: int = 1024) -> onnx.ModelProto:
