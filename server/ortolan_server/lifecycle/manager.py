@@ -282,7 +282,8 @@ class ModelManager:
             version.history.note(EventKind.PROBE_FAILED, reason)
             return Outcome.NOT_YET
         with self._operations.begin(name) as handle, self._control:
-            if handle.cancelled or model.versions.get(number) is not version or number not in model.entry.versions:
+            gone = handle.cancelled or version.cancelled or number not in model.entry.versions
+            if gone or model.versions.get(number) is not version:
                 return Outcome.OVER
             failure = self._placer.load_version(model, number, handle, force=True)
         return Outcome.NOT_YET if failure else Outcome.RECOVERED

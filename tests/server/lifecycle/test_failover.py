@@ -8,6 +8,7 @@ from queue import SimpleQueue
 import pytest
 from structlog.testing import capture_logs
 
+from ortolan_backends.contract import Probe
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import AttemptOutcome
@@ -151,6 +152,31 @@ def test_one_that_failed_and_is_gone_from_the_disk_is_not_tried_again(
     with capture_logs() as logs:
         until(lambda: not manager._recovery._waiting)
     assert [line["event"] for line in logs if line["log_level"] == "error"] == []
+
+
+def test_one_that_is_unloaded_while_its_device_is_probed_stays_unloaded(
+    serve: Serve, faulty: Faulty, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = serve(CPU + SOON)
+    backend, probing, go = registry.backend("faulty"), threading.Event(), threading.Event()
+    probe = backend.probe
+
+    def slow() -> Probe:
+        probing.set()
+        assert go.wait(WAIT_S)
+        return probe()
+
+    monkeypatch.setattr(backend, "probe", slow)
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady):
+        add_one(manager.find("m", ""), 1.0)
+    assert probing.wait(WAIT_S)
+    manager.unload("m")
+    faulty.commands.say("ok")
+    go.set()
+    until(lambda: not manager._recovery._waiting)
+    assert not manager.ready
+    assert faulty.commands.told().count("opened") == 1
 
 
 def test_what_only_a_new_process_cures_is_not_tried_again(serve: Serve, faulty: Faulty, registry: Registry) -> None:
