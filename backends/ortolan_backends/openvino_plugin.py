@@ -56,7 +56,9 @@ def plugin_settings(settings: Mapping[str, str]) -> dict[str, str]:
     What `load_config` says overrides the others, as in the full wheel.
     """
     kind, _ = _device(settings)
-    properties: dict[str, object] = dict(_PRECISIONS.get(settings.get("precision", ""), {}))
+    # Left to itself the plugin computes in BF16 where a CPU has it.
+    precision = settings.get("precision", "FP32" if kind == "CPU" else "")
+    properties: dict[str, object] = dict(_PRECISIONS.get(precision, {}))
     options = {}
     for key, value in settings.items():
         if key in _PROPERTIES:

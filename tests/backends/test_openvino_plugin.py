@@ -12,19 +12,25 @@ from ortolan_backends.openvino_cache import compiled_for, place_cache, writes_wh
 from ortolan_backends.openvino_plugin import plugin_settings
 from ortolan_backends.options import encode, parse_options
 
+FP32, BF16 = {"INFERENCE_PRECISION_HINT": "f32"}, {"INFERENCE_PRECISION_HINT": "bf16"}
 CPU, GPU_0, GPU_1 = Device("cpu", "CPU", "a CPU"), Device("gpu", "GPU.0", "a GPU"), Device("gpu", "GPU.1", "another")
 
 
 @pytest.mark.parametrize(
     ("mapping", "config"),
     [
-        ({}, None),
-        ({"threads": 2, "streams": 4}, {"CPU": {"INFERENCE_NUM_THREADS": "2", "NUM_STREAMS": "4"}}),
-        ({"precision": "FP32"}, {"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}),
+        ({}, {"CPU": FP32}),
+        ({"device_type": "GPU"}, None),
+        ({"threads": 2, "streams": 4}, {"CPU": FP32 | {"INFERENCE_NUM_THREADS": "2", "NUM_STREAMS": "4"}}),
+        ({"precision": "ACCURACY"}, {"CPU": {"EXECUTION_MODE_HINT": "ACCURACY"}}),
         ({"precision": "ACCURACY", "device_type": "GPU.1"}, {"GPU": {"EXECUTION_MODE_HINT": "ACCURACY"}}),
-        ({"cache_dir": "/kept"}, {"CPU": {"CACHE_DIR": "/kept"}}),
-        ({"threads": 2, "load_config": {"CPU": {"INFERENCE_NUM_THREADS": 3}}}, {"CPU": {"INFERENCE_NUM_THREADS": 3}}),
-        ({"load_config": {"GPU": {"NUM_STREAMS": 1}}}, {"GPU": {"NUM_STREAMS": 1}}),
+        ({"cache_dir": "/kept"}, {"CPU": FP32 | {"CACHE_DIR": "/kept"}}),
+        (
+            {"threads": 2, "load_config": {"CPU": {"INFERENCE_NUM_THREADS": 3}}},
+            {"CPU": FP32 | {"INFERENCE_NUM_THREADS": 3}},
+        ),
+        ({"load_config": {"CPU": BF16}}, {"CPU": BF16}),
+        ({"load_config": {"GPU": {"NUM_STREAMS": 1}}}, {"CPU": FP32, "GPU": {"NUM_STREAMS": 1}}),
     ],
 )
 def test_options_of_the_full_wheel_become_properties(
@@ -36,8 +42,9 @@ def test_options_of_the_full_wheel_become_properties(
 
 
 def test_shapes_stay_options() -> None:
-    settings = encode(parse_options(BACKEND, {"reshape_input": "x[1,3]", "layout": "x[NC]"}))
-    assert plugin_settings(settings) == settings
+    options = {"device_type": "GPU", "reshape_input": "x[1,3]", "layout": "x[NC]"}
+    settings = encode(parse_options(BACKEND, options))
+    assert plugin_settings(settings) == {"reshape_input": "x[1,3]", "layout": "x[NC]"}
 
 
 @pytest.mark.parametrize(
