@@ -1,9 +1,9 @@
 """Turns what pydantic found wrong into text that names the key, what is allowed and what came."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -39,14 +39,16 @@ def did_you_mean(name: str, known: Collection[str], *, then: str = "") -> str:
 
 
 def _line(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    key, known = _locate(detail["loc"], model)
+    key, known, inner = _locate(detail["loc"], model)
     kind = detail["type"]
     if kind == "extra_forbidden":
         hint = did_you_mean(str(detail["loc"][-1]), known, then=" ")
         return f"{key}: unknown key; {hint}allowed: {', '.join(sorted(known))}"
     if kind == "missing":
         return f"{key}: is missing"
-    if kind == "value_error":
+    if kind == "tuple_type" and inner and isinstance(detail["input"], Mapping):
+        text = f"must be a list of tables: write [[{key}]], not [{key}]"
+    elif kind == "value_error":
         text = str(detail["ctx"]["error"])
     else:
         text = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
@@ -54,26 +56,32 @@ def _line(detail: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{key}: {text}" if key else text
 
 
-def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, Collection[str]]:
-    """The key's path, and the keys that the table it lies in knows."""
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, Collection[str], type[BaseModel] | None]:
+    """The key's path, the keys that the table it lies in knows, and the table that it is or has a list of."""
     path = ""
     known: Collection[str] = ()
     inner: type[BaseModel] | None = model
+    names_are_free = False
     for part in loc:
         if isinstance(part, int):
             path += f"[{part + 1}]"
             continue
+        path = f"{path}.{part}" if path else part
+        if names_are_free:  # a name of the file's own, as that of an input
+            names_are_free = False
+            continue
         fields = inner.model_fields if inner else {}
         known = fields.keys()
         field = fields.get(part)
-        name = field.title if field and field.title else part
-        path = f"{path}.{name}" if path else name
+        if field and field.title:
+            path = f"{path.removesuffix(part)}{field.title}"
         inner = _model_within(field.annotation) if field else None
-    return path, known
+        names_are_free = field is not None and get_origin(field.annotation) is dict
+    return path, known, inner
 
 
 def _model_within(annotation: object) -> type[BaseModel] | None:
-    """The model in `Model`, `Model | None` and `tuple[Model, ...]`."""
+    """The model in `Model`, `Model | None`, `tuple[Model, ...]` and `dict[str, Model]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     found = (_model_within(argument) for argument in get_args(annotation))

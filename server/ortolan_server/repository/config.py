@@ -104,9 +104,7 @@ class ModelToml(Table):
 
     @field_validator("chain", mode="before")
     @classmethod
-    def _check_chain_is_a_list(cls, value: object) -> object:
-        if isinstance(value, Mapping):
-            raise ValueError("must be a list of tables: write [[chain]], not [chain]")  # noqa: TRY004 - pydantic's protocol
+    def _check_chain_has_a_rung(cls, value: object) -> object:
         if not value:
             raise ValueError("must have at least one rung; leave it out for the default, cpu")
         return value

@@ -175,6 +175,11 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         ("required = 1", ["required: must be true or false, not 1"]),
         ("required = 1979-05-27", ['required: must be true or false, not "1979-05-27"']),
         ("[chain]\nprovider = 'cpu'", ["chain: must be a list of tables: write [[chain]], not [chain]"]),
+        ("[warmup]\nruns = 2", ["warmup: must be a list of tables: write [[warmup]], not [warmup]"]),
+        (
+            "[[warmup]]\ninputs.x = { dat = 1 }",
+            ["warmup[1].inputs.x.dat: unknown key; did you mean 'data'? allowed: data, file, shape"],
+        ),
         ("chain = []", ["chain: must have at least one rung; leave it out for the default, cpu"]),
         ("chain = ['cpu']", ['chain[1]: must be a table, not "cpu"']),
         ("chain = 'cpu'", ['chain: must be a list, not "cpu"']),
