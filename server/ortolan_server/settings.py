@@ -180,6 +180,7 @@ class Settings(BaseModel):
     )
     cache_size_bytes: _Size = Field(
         default=10 << 30,
+        ge=1,
         title="--cache-size",
         description="Bytes of that folder, beyond which the longest unused goes.",
     )

@@ -125,6 +125,7 @@ def test_http_may_be_off(address: str, listens: str, *, loopback: bool) -> None:
                 )
             ],
         ),
+        ({"cache_size_bytes": 0}, ["settings: --cache-size: must be greater than or equal to 1, not 0"]),
         ({"memory_limit_bytes": 0}, ["settings: --memory-limit: must be greater than or equal to 1, not 0"]),
         ({"max_message_bytes": 1}, ["settings: --max-message-size: must be greater than or equal to 1024, not 1"]),
         ({"default_deadline_s": 0}, ["settings: --default-deadline: must be greater than 0, not 0.0"]),

@@ -46,10 +46,10 @@ class CacheFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             status = self.path.stat()
+        except FileExistsError as error:
+            raise InvalidConfig(f"{self.path}: cannot be the cache: it is no folder") from error
         except OSError as error:
             raise InvalidConfig(f"{self.path}: cannot be the cache: {error.strerror}") from error
-        if not stat.S_ISDIR(status.st_mode):
-            raise InvalidConfig(f"{self.path}: cannot be the cache: it is no folder")
         if status.st_uid not in (os.geteuid(), 0):
             raise InvalidConfig(
                 f"{self.path}: cannot be the cache: it belongs to user {status.st_uid}, and what lies in it is code; "

@@ -4,13 +4,20 @@ from pathlib import Path
 
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import ModelEntry, Repository
+from ortolan_server.telemetry.logs import errors_only
 
-__all__ = ["all_models", "only_model"]
+__all__ = ["all_models", "found_models", "only_model"]
+
+
+def found_models(path: Path) -> list[ModelEntry]:
+    """By name, the faulty too. Raises InvalidConfig. What a server would log of them must not stand in an answer."""
+    with errors_only():
+        return list(Repository.scan(path).models.values())
 
 
 def only_model(path: Path) -> ModelEntry:
     """A model's folder or a .onnx file. Raises InvalidConfig for a repository of several, and for a faulty entry."""
-    entries = list(Repository.scan(path).models.values())
+    entries = found_models(path)
     if len(entries) > 1:
         names = ", ".join(entry.name for entry in entries)
         raise InvalidConfig(f"{path} is a repository; name one of its models: {names}")
@@ -19,7 +26,7 @@ def only_model(path: Path) -> ModelEntry:
 
 def all_models(path: Path) -> list[ModelEntry]:
     """Those of a repository too, by name. Raises InvalidConfig for a faulty entry."""
-    return _usable(list(Repository.scan(path).models.values()))
+    return _usable(found_models(path))
 
 
 def _usable(entries: list[ModelEntry]) -> list[ModelEntry]:

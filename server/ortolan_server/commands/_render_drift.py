@@ -14,10 +14,14 @@ __all__ = ["drift_lines", "print_drift"]
 def print_drift(assignments: Iterable[pb.Assignment]) -> None:
     """What has moved in each, the names of nodes whole: a line is never wrapped."""
     for assignment in assignments:
-        count = len(assignment.drift.moved_down)
-        told = "1 node has" if count == 1 else f"{count or 'no'} nodes have"
-        answers().print(Text(f"{assignment.model}/{assignment.version}: {told} moved down", "bold"), soft_wrap=True)
-        for line in drift_lines(assignment.drift):
+        name, drift = f"{assignment.model}/{assignment.version}", assignment.drift
+        if assignment.HasField("drift"):
+            count = len(drift.moved_down)
+            told = "1 node has" if count == 1 else f"{count or 'no'} nodes have"
+            lines = [Text(f"{name}: {told} moved down", "bold"), *drift_lines(drift)]
+        else:
+            lines = [Text(f"{name}: not held against its lock", "bold")]
+        for line in lines:
             answers().print(line, soft_wrap=True)
         for reason in assignment.verdict.reasons:
             answers().print(Text(f"! {reason}"), soft_wrap=True)

@@ -38,6 +38,8 @@ def list(cache_dir: CacheDir = "", *, as_json: _AsJson = False) -> None:  # noqa
     """What is kept, the last used first.
 
     For example: `ortolan cache list`
+
+    Exit codes: 0 fine, without a cache too; 1 it cannot be read; 2 usage.
     """
     folder = _folder(cache_dir)
     try:
@@ -66,6 +68,8 @@ def prune(  # noqa: PLR0913 (the options of the command)
 
     - `ortolan cache prune --older-than 30d`
     - `ortolan cache prune --size 5GiB --dry-run`
+
+    Exit codes: 0 fine, with nothing to remove too; 1 the cache cannot be read; 2 usage.
     """
     folder = _folder(cache_dir)
     if sum((everything, bool(older_than), bool(size))) != 1:
@@ -110,7 +114,7 @@ def _folder(text: str) -> CacheFolder:
 
 
 def _unreadable(folder: CacheFolder, error: OSError) -> typer.Exit:
-    complain(f"{folder.path}: {error.strerror}: {error.filename}")
+    complain(f"the cache in {folder.path} cannot be read: {error.strerror}: {error.filename}")
     return typer.Exit(FAILURE)
 
 
@@ -147,7 +151,8 @@ def _when(seconds: float) -> str:
 
 def _table(listed: Sequence[_Listed], folder: CacheFolder) -> RenderableType:
     total = size_text(sum(each.kept.size_bytes for each in listed))
-    ending = Text(f"{len(listed)} entries, {total}, in {folder.path}", QUIET)
+    count = "1 entry" if len(listed) == 1 else f"{len(listed)} entries"
+    ending = Text(f"{count}, {total}, in {folder.path}", QUIET)
     if not listed:
         return ending
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)

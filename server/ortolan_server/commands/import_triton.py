@@ -32,7 +32,8 @@ def triton(
 ) -> None:
     """Write the model.toml files that are equal to the config.pbtxt files of a Triton repository.
 
-    Reports what became of every setting: honoured, translated, or not honoured. Exit status 1 when a model is refused.
+    Reports what became of every setting: honoured, translated, or not honoured. Exit status 1 when a model is refused
+    or its file cannot be written, 2 when there is no config.pbtxt.
 
     For example:
 

@@ -39,7 +39,8 @@ def lock(
     the assignment against them, and name each node that has moved down. What has moved since the lock that was there
     before is printed.
 
-    Nothing is written, and the exit status is 3, when the contract is not kept here.
+    Nothing is written, and the exit status is 3, when the contract is not kept here; it is 1 when a model or the lock
+    that is there cannot be read.
 
     For example:
 
@@ -54,7 +55,7 @@ def lock(
             for version in subject.versions
         ]
     for new in made:
-        write_durably(new.path, lock_text(new.lock).encode())
+        _write(new)
     if as_json:
         print_json([new.summary for new in made])
     else:
@@ -102,6 +103,14 @@ def _make(subject: Subject, version: int, *, allow_degraded: bool) -> _NewLock:
     return _NewLock(
         subject.entry.name, version, subject.lock_path(version), make_lock(subject.registry, path, report), drift
     )
+
+
+def _write(new: _NewLock) -> None:
+    try:
+        write_durably(new.path, lock_text(new.lock).encode())
+    except OSError as error:
+        complain(f"{new.path}: cannot be written: {error.strerror}")
+        raise typer.Exit(FAILURE) from error
 
 
 def _print(new: _NewLock) -> None:

@@ -35,7 +35,8 @@ def plan(
     Meant for a model's own CI too: exit status 3 when the contract is broken.
 
     With --locked each version that would be served is held against its assignment.lock, of a whole repository if you
-    like: exit status 3 when a node has moved down or a contract is broken, 2 when there is no lock.
+    like: exit status 3 when a node has moved down or a contract is broken, 2 when there is no lock, 1 when a model or
+    a lock cannot be read.
 
     For example:
 
@@ -68,8 +69,9 @@ def _show(subject: Subject, *, as_json: bool) -> int:
 def _compare(subjects: Sequence[Subject], *, as_json: bool) -> int:
     """Every version that would be served, with its lock. Returns the exit status."""
     paths = [subject.lock_path(version) for subject in subjects for version in subject.versions]
-    if missing := ", ".join(str(path) for path in paths if not path.exists()):
-        complain(f"{missing} does not exist: ortolan lock writes it")
+    if missing := [path for path in paths if not path.exists()]:
+        for path in missing:
+            complain(f"{path} does not exist: ortolan lock writes it")
         return USAGE
     messages = [_held(subject, version) for subject in subjects for version in subject.versions]
     if as_json:
@@ -84,7 +86,8 @@ def _compare(subjects: Sequence[Subject], *, as_json: bool) -> int:
 def _held(subject: Subject, version: int) -> pb.Assignment:
     """One version with its lock, which refuses nothing: a lower rung is named by its nodes too."""
     message = _planned(subject.whatever_moved(), version)
-    message.drift.policy = subject.chain.contract.on_drift
+    if message.HasField("drift"):
+        message.drift.policy = subject.chain.contract.on_drift
     return message
 
 

@@ -86,6 +86,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     - `ortolan serve models/`
     - `ortolan serve resnet.onnx --grpc-address 0.0.0.0:8001`
     - `ortolan serve models/ --grpc-address 0.0.0.0:8001 --tls-cert server.pem --tls-key server.key`
+    - `ortolan serve models/ --model-control poll` to follow what changes in the folder
     - `ortolan serve models/ --allow-degraded` on a laptop without the GPU
     """
     values: dict[str, object] = {

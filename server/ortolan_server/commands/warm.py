@@ -17,11 +17,12 @@ from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.registry import Registry
 from ortolan_server.commands._cache_dir import OFF, CacheDir, cache_folder
 from ortolan_server.commands._console import FAILURE, USAGE, answers, complain, others_on_stderr, print_json
+from ortolan_server.commands._models import found_models
 from ortolan_server.commands._styles import BAD, GOOD, QUIET
 from ortolan_server.commands._warm_progress import WarmProgress
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.ahead import Ahead, AheadOutcome, Errand, errand, run_errand
-from ortolan_server.repository import ModelEntry, Repository, wanted_versions
+from ortolan_server.repository import ModelEntry, wanted_versions
 from ortolan_server.settings import Settings
 from ortolan_server.telemetry.logs import errors_only
 from ortolan_server.units import size_text
@@ -58,7 +59,7 @@ def warm(
         raise typer.Exit(USAGE)
     try:
         cache = Cache(folder, Settings.parse({"cache_size_bytes": cache_size}).cache_size_bytes)
-        entries = [entry for path in models for entry in Repository.scan(path).models.values()]
+        entries = [entry for path in models for entry in found_models(path)]
     except InvalidConfig as error:
         complain(str(error).removeprefix("settings: "))
         raise typer.Exit(USAGE) from error

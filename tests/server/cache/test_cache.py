@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_made_keeps_no_model_from_opening(through: Open,
     session, use = through(Keeping("keeping"))
     assert session.providers == (fakes.CPU,)
     assert use is not None
-    assert use.reason == f"not kept: {folder}: cannot be the cache: File exists"
+    assert use.reason == f"not kept: {folder}: cannot be the cache: it is no folder"
 
 
 def test_a_build_that_never_ended_is_no_hit(through: Open) -> None:

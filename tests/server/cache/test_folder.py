@@ -67,7 +67,7 @@ def test_one_of_another_user_is_refused_and_one_of_root_is_not(tmp_path: Path) -
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(InvalidConfig, match=r"cannot be the cache: File exists"):
+    with pytest.raises(InvalidConfig, match=r"cannot be the cache: it is no folder"):
         CacheFolder(file).require_safe()
 
 

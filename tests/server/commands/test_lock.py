@@ -182,6 +182,44 @@ def test_without_a_lock_it_is_a_usage_error(ortolan: Ortolan, model: Path) -> No
     assert f"{model}/1/assignment.lock does not exist: ortolan lock writes it" in done.stderr
 
 
+def test_each_lock_that_is_missing_is_a_line(ortolan: Ortolan, tmp_path: Path) -> None:
+    paths = [models.save(models.add_one(), tmp_path / name).with_name("assignment.lock") for name in ("a", "b")]
+    told = locked(ortolan, tmp_path).stderr.splitlines()
+    assert told == [f"ortolan: {path} does not exist: ortolan lock writes it" for path in paths]
+
+
+def test_of_a_lock_that_is_wrong_nothing_is_said_to_have_moved_or_not(ortolan: Ortolan, model: Path) -> None:
+    path = model / "1" / "assignment.lock"
+    path.touch()
+    done = locked(ortolan, model)
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "m/1: not held against its lock",
+        f"! {path}: is empty: it has 0 bytes; without the file nothing is compared",
+    ]
+    (found,) = json.loads(locked(ortolan, model, "--json").stdout)
+    assert found["drift"] is None
+
+
+def test_a_lock_that_cannot_be_written_is_told(ortolan: Ortolan, tmp_path: Path) -> None:
+    # Its name fits into the folder, the name that it is first written under does not.
+    model = models.save(models.add_one(), tmp_path / "m").rename(tmp_path / f"{'m' * 235}.onnx")
+    done = ortolan("lock", str(model))
+    path = model.with_suffix(".assignment.lock")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"ortolan: {path}: cannot be written: File name too long\n"
+
+
+@pytest.mark.parametrize("command", [("lock",), ("plan",), ("plan", "--locked")])
+def test_what_a_server_would_log_of_a_model_is_no_part_of_the_answer(
+    ortolan: Ortolan, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    models.save(models.add_one(), tmp_path / "m", toml="required = true\n")
+    (tmp_path / "m" / "config.pbtxt").write_text('backend: "onnxruntime"\n')
+    assert ortolan("lock", str(tmp_path / "m")).exit_code == 0
+    assert json.loads(ortolan(*command, str(tmp_path / "m"), "--json").stdout)
+
+
 def test_on_another_chain_it_is_only_told(ortolan: Ortolan, model: Path) -> None:
     ortolan("lock", str(model))
     done = ortolan("plan", str(model), "--chain", "cpu")
