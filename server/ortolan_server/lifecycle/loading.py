@@ -103,7 +103,8 @@ def why_not(before: ModelVersion | None, fresh: ModelVersion, *, force: bool) ->
         return ""
     return (
         f"its assignment is worse than that of the version that serves: {why}; to take it all the same: "
-        "RepositoryModelLoad with the parameter ortolan_force = true"
+        "RepositoryModelLoad with the parameter ortolan_force = true, or with --model-control poll move the model's "
+        "folder away and back"
     )
 
 
