@@ -276,14 +276,13 @@ class ModelManager:
             return Outcome.OVER
         if version.serves:
             return version.climb_back()
-        if version.state is not State.FAILED or version.chain is None or version.cancelled:
+        if version.chain is None or not _may_come_back(model, version):
             return Outcome.OVER
         if reason := why_unfit(self._registry, version.chain, allowed_below(version.chain, 0)):
             version.history.note(EventKind.PROBE_FAILED, reason)
             return Outcome.NOT_YET
         with self._operations.begin(name) as handle, self._control:
-            gone = handle.cancelled or version.cancelled or number not in model.entry.versions
-            if gone or model.versions.get(number) is not version:
+            if handle.cancelled or not _may_come_back(model, version):
                 return Outcome.OVER
             failure = self._placer.load_version(model, number, handle, force=True)
         return Outcome.NOT_YET if failure else Outcome.RECOVERED
@@ -311,6 +310,12 @@ class ModelManager:
                 return
             versions = {version.version: version for version in list(model.versions.values()) if version.serves}
             self._serving[name] = {**versions, "": best}
+
+
+def _may_come_back(model: Model, version: ModelVersion) -> bool:
+    """Is a version that failed still the one of its number, on disk, and not unloaded?"""
+    is_known = model.versions.get(version.number) is version and version.number in model.entry.versions
+    return is_known and version.state is State.FAILED and not version.cancelled
 
 
 def parse_version(version: str) -> int:
