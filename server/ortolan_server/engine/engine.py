@@ -22,6 +22,7 @@ from ortolan_server.errors import CallCancelled, OrtolanError, ServerStopping
 __all__ = ["BatchLimits", "Engine", "Runner", "Serving", "Ticket"]
 
 _STOP_S = 5.0
+_LOOK_S = 0.05
 
 log = structlog.get_logger()
 
@@ -143,7 +144,8 @@ class Engine:
     def stop(self) -> None:
         """Answers what waits with ServerStopping, stops what runs, and ends the threads.
 
-        Gives up on threads whose run does not end within a few seconds. May be called twice, and from a reply.
+        Gives up on threads whose run does not end within a few seconds, on those that are lost at once. May be called
+        twice, and from a reply.
         """
         stopped = ServerStopping("the server stopped before this inference ended")
         with self._lock:
@@ -159,11 +161,13 @@ class Engine:
     def _join(self) -> None:
         give_up_s = time.monotonic() + _STOP_S
         others = [thread for thread in self._threads if thread is not threading.current_thread()]
-        for thread in others:
-            thread.join(max(0.0, give_up_s - time.monotonic()))
-        stuck = [thread.name for thread in others if thread.is_alive()]
-        if stuck:
-            log.warning("engine_stop_timed_out", engine=self._name, threads=stuck)
+        while len(alive := [thread for thread in others if thread.is_alive()]) > self.lost_threads:
+            left_s = give_up_s - time.monotonic()
+            if left_s <= 0:
+                break
+            alive[-1].join(min(left_s, _LOOK_S))  # those that are lost are older
+        if alive:
+            log.warning("engine_stop_timed_out", engine=self._name, threads=[thread.name for thread in alive])
 
     def _start_worker(self) -> None:
         self._start_thread(self._work_loop)

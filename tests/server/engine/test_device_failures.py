@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -192,6 +193,18 @@ def test_a_run_that_hangs_is_abandoned_and_made_again(make_engine: MakeEngine) -
         threading.Event().wait(0.001)
     assert [reply.number() for reply in replies] == [10, 20]
     assert engine.drain(WAIT_S)
+
+
+def test_a_run_that_hangs_is_not_waited_for_at_the_end(make_engine: MakeEngine) -> None:
+    hook, first = Hook(comes=False), failing(stubborn=(1,))
+    engine = make_engine(Serving(first, Statistics(), hang_after_s=0.05), hook)
+    engine.start()
+    (reply,) = submit(engine, 1)
+    assert isinstance(reply.only(), ModelNotReady)
+    began_s = time.monotonic()
+    engine.stop()
+    assert time.monotonic() - began_s < 2.5, "half of what other threads are given"
+    first.release(1)
 
 
 def test_a_hung_call_of_a_batch_that_is_run_one_by_one(make_engine: MakeEngine) -> None:
