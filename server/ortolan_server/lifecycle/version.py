@@ -212,8 +212,9 @@ class ModelVersion:
             if self.report is not None:
                 self.report = self.report.broken(reason)
             self._advance(State.FAILED, reason)
-        if self._engine is not None:
-            self._engine.refuse_waiting(self.not_ready())
+            engine = self._engine
+        if engine is not None:
+            engine.refuse_waiting(self.not_ready())
 
     def climb_back(self) -> Outcome:
         """Tries the rungs above the one that serves."""
@@ -245,7 +246,8 @@ class ModelVersion:
             engine = self._engine
         if engine is not None:
             engine.drain(timeout_s if self.state is State.DRAINING else 0.0)
-        self.cancel("the model was unloaded")  # only now: calls may have waited for the next rung
+        with self.turn:  # what is being seated is, and nothing after it
+            self.cancel("the model was unloaded")  # only now: calls may have waited for the next rung
         if engine is not None:
             engine.stop()
         with self.turn:
