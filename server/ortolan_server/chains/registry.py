@@ -79,6 +79,13 @@ class Registry:
             assert kept.probe is not None  # noqa: S101 - just made
             return kept.probe
 
+    def look_again(self) -> None:
+        """What was found missing may have been mended: the next probe of it looks."""
+        for kept in self._probes.values():
+            with kept.lock:
+                if kept.probe is not None and kept.probe.availability is not Availability.AVAILABLE:
+                    kept.probe = None
+
     def compose(self, config: ModelToml, where: str) -> Chain:
         """The chain of a model's configuration; `where` names its file in errors. Raises InvalidConfig."""
         checked = check_chain(config, self._catalog, where)

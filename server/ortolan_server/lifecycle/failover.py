@@ -10,6 +10,7 @@ import structlog
 from ortolan_backends.contract import Availability
 from ortolan_backends.errors import DeviceFailure, LoadCancelled
 from ortolan_server.chains.chain import Chain
+from ortolan_server.chains.contract import VerdictState
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import Attempt, AttemptOutcome, ChainReport
 from ortolan_server.lifecycle.history import EventKind, History, Step
@@ -118,8 +119,12 @@ class Failover:
             opened = self._open_on(above)
         except LoadCancelled:
             return Outcome.OVER
-        if opened.report.session is None:
-            return self._not_yet(report, opened.report.verdict.sentence)
+        verdict = opened.report.verdict
+        keeps = report.verdict.state is VerdictState.KEPT
+        if opened.report.session is None or (keeps and verdict.state is not VerdictState.KEPT):
+            return self._not_yet(
+                report, verdict.sentence
+            )  # what keeps the contract does not give way to what breaks it
         return Outcome.RECOVERED if self._rise(report, opened) else Outcome.OVER
 
     def prepare(self) -> None:

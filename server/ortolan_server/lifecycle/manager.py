@@ -124,6 +124,7 @@ class ModelManager:
         The version that serves goes on serving until the new one is ready, and stays if the new one fails, or if its
         assignment is worse and it is not taken by `force`. Raises ModelNotFound, LoadFailed.
         """
+        self._registry.look_again()
         with self._operations.begin(name) as handle, self._control:
             self._load_from_disk(name, lambda _model, _number: True, handle, force=force)
 

@@ -15,6 +15,7 @@ from ortolan_server.chains.report import AttemptOutcome
 from ortolan_server.errors import InferenceFailed, LoadFailed, ModelNotReady, OrtolanError, Overloaded
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager
+from ortolan_server.lifecycle.recovery import Outcome
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
@@ -354,3 +355,19 @@ def test_files_that_have_changed_since_the_load_are_not_taken_for_it(
     ):
         add_one(version, 1.0)
     assert version.state is State.FAILED
+
+
+def test_what_keeps_the_contract_does_not_give_way_to_a_rung_that_breaks_it(serve: Serve) -> None:
+    version = serve(CPU + '\n[require]\nprovider = "cpu"\notherwise = "degrade"\n').find("m", "")
+    assert (provider(version), version.state) == ("cpu", State.READY)
+    assert version.climb_back() is Outcome.NOT_YET
+    assert (provider(version), version.state) == ("cpu", State.READY)
+
+
+def test_a_load_that_is_asked_for_looks_at_the_device_anew(serve: Serve, faulty: Faulty) -> None:
+    faulty.commands.say("absent")
+    manager = serve(BOTH)
+    assert provider(manager.find("m", "")) == "cpu"
+    faulty.commands.say("ok")
+    manager.load("m")
+    assert provider(manager.find("m", "")) == "faulty"
