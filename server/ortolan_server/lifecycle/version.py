@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from ortolan_backends.errors import DeviceFailure, LoadCancelled
+from ortolan_backends.runtime.heap import give_back
 from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import VerdictState
@@ -258,6 +259,7 @@ class ModelVersion:
                 self.report = replace(self.report, session=None)  # the last reference: its memory goes now
             if self.state is State.DRAINING:
                 self._advance(State.UNLOADED)
+        give_back()
 
     def reload_refused(self, reason: str) -> None:
         """Keeps the reason why a newer load of this version was not taken."""
