@@ -192,4 +192,6 @@ def test_exactly_one_reply_and_the_own_answer(
     assert sum(each.inference_count for each in counted) == answered
     assert sum(each.fail.count for each in counted) == len(plans) - answered
     assert engine.occupancy == (0, 0, 0, 0)
+    while engine.lost_threads and time.monotonic() < until_s:  # the engine's end waits for no thread that hangs
+        threading.Event().wait(0.0005)
     assert engine.lost_threads == 0
