@@ -148,6 +148,8 @@ class ModelVersion:
             # A third party's backend may raise anything: the other models must not suffer.
             log.exception("model_load_crashed", model=self.model, version=self.version)
             self.fail("internal error: the server's log has the details")
+        if self.state is State.FAILED:
+            give_back()
 
     def _load(self, registry: Registry, where: str, folder: Path, threads: int, lost_rung: Callable[[], None]) -> None:
         start = time.monotonic()
