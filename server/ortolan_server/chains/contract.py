@@ -9,7 +9,7 @@ from typing import Literal
 from ortolan_backends.runtime.assignment import Assignment
 from ortolan_server.chains.drift import Drift
 
-__all__ = ["CPU", "Contract", "Verdict", "VerdictState", "judge"]
+__all__ = ["CPU", "Contract", "Verdict", "VerdictState", "judge", "runs_on_cpu"]
 
 CPU = "CPUExecutionProvider"
 
@@ -142,3 +142,8 @@ def _heavy_elsewhere(assignment: Assignment, contract: Contract) -> tuple[str, .
 
 def _counts(operators: Counter[str]) -> str:
     return ", ".join(f"{number} {operator}" for operator, number in operators.most_common())
+
+
+def runs_on_cpu(assignment: Assignment | None) -> bool:
+    """Has no other provider a node? Then a run ends by itself, however long it takes."""
+    return all(share.provider == CPU for share in (assignment.shares if assignment else ()))

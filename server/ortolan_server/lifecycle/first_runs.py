@@ -10,7 +10,7 @@ from ortolan_backends.errors import RunCancelled, RunFailed, RunHung
 from ortolan_backends.runtime.assignment import Assignment
 from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.session import RunHandle, Session
-from ortolan_server.chains.contract import CPU
+from ortolan_server.chains.contract import runs_on_cpu
 from ortolan_server.engine.call import Array
 from ortolan_server.repository import Failover
 from ortolan_server.tensors.feeds import Arrays
@@ -26,9 +26,7 @@ _LOOK_S = 0.05
 
 def limit_s(assignment: Assignment | None, failover: Failover) -> float:
     """How long such a run may take; `math.inf` on the CPU, where runs end."""
-    shares = assignment.shares if assignment else ()
-    on_cpu = all(share.provider == CPU for share in shares)
-    return math.inf if on_cpu else _TIMES_AS_LONG * failover.hang_after_s
+    return math.inf if runs_on_cpu(assignment) else _TIMES_AS_LONG * failover.hang_after_s
 
 
 def first_run(

@@ -2,7 +2,7 @@
 
 import math
 
-from ortolan_server.chains.contract import CPU
+from ortolan_server.chains.contract import runs_on_cpu
 from ortolan_server.engine.serving import Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.lifecycle.opening import OpenModel
@@ -19,8 +19,7 @@ def serving_on(opened: OpenModel, statistics: Statistics, failover: Failover) ->
     """
     report = opened.report
     assert report.session is not None  # noqa: S101 - who calls has looked
-    shares = report.assignment.shares if report.assignment else ()
-    on_cpu = all(share.provider == CPU for share in shares)
+    on_cpu = runs_on_cpu(report.assignment)
     return Serving(
         report.session,
         statistics,
