@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,6 +84,9 @@ class Session:
 
     def __init__(self, session: Any, model: ModelFile) -> None:  # noqa: ANN401 - onnxruntime has no types
         self._session = session
+        self.gone = threading.Event()
+        """Set when nobody has it any more, nor runs it; after all that others do at its end, as they came later."""
+        weakref.finalize(self, self.gone.set)
         native = session._sess  # noqa: SLF001 - memory infos have no public way before 1.32
         self.inputs = _tensors(session.get_inputs(), native.input_meminfos, model.unranked)
         self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -70,8 +71,18 @@ class Dispatch:
         return self._idle.wait_for(lambda: self._unanswered == 0, timeout_s)
 
     def let_go(self) -> None:
-        """No run will be made any more: the session's memory goes now, not with the next garbage collection."""
-        self.serving = Serving(_Gone(), self.serving.statistics)
+        """No run will be made any more on this session: it goes with the last that is being made. Under the lock.
+
+        Its limits stay: those runs are still watched.
+        """
+        self.serving = replace(self.serving, runner=_Gone())
+
+    def take(self, step: Step[Entry], *, worker: bool) -> Batch | None:
+        """As of the schedule, on the session that serves now. Under the lock."""
+        batch = self._schedule.take(step, worker=worker)
+        if batch is not None:
+            batch.serving = self.serving
+        return batch
 
     def do(self, step: Step[Entry], batch: Batch | None) -> None:
         for entry in step.expired:
@@ -80,7 +91,7 @@ class Dispatch:
             self._run(batch, inline=not batch.holds_slot)
 
     def _run(self, batch: Batch, *, inline: bool) -> None:
-        serving = batch.serving = self.serving
+        serving = batch.serving or self.serving
         started_s = batch.started_s = time.monotonic()
         try:
             calls = [entry.call for entry in batch.entries]
@@ -147,6 +158,8 @@ class Dispatch:
                 if batch.abandoned or self._schedule.held:
                     break
                 alone = self._schedule.take_alone(entry, time.monotonic(), batch)
+                if isinstance(alone, Batch):
+                    alone.serving = self.serving
             if isinstance(alone, Batch):
                 self._run(alone, inline=inline)
             elif alone is not None:
@@ -182,10 +195,12 @@ class Dispatch:
             runner = self.serving.runner
         log.error("device_failed", engine=self._name, reason=str(error))
         comes = self._ask_for_another(error, runner)
-        if not comes:
-            with self._lock:
+        with self._lock:
+            if not comes:
                 schedule.held = False
                 self._wake()
+            elif self.serving is serving:  # the next may need the room that this one takes
+                self.let_go()
         return comes
 
     def _ask_for_another(self, error: DeviceFailure, runner: Runner) -> bool:

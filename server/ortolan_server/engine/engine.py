@@ -96,7 +96,7 @@ class Engine:
         with self._lock:
             if self._closed:
                 raise ServerStopping("this model version takes no new inferences: it is being stopped")
-            refusal = schedule.refusal(entry, now_s)
+            refusal = self._dispatch.refusal or schedule.refusal(entry, now_s)
             if refusal is None:
                 self._add(entry, pump)
             else:
@@ -117,6 +117,11 @@ class Engine:
         """Workers whose runs were abandoned, and have not come back."""
         return self._watchdog.lost
 
+    def runs_on(self, runner: object) -> bool:
+        """Is it the one on which calls run, or would if its device had not failed?"""
+        with self._lock:
+            return self._dispatch.serving.runner is runner
+
     def serve(self, serving: Serving) -> None:
         """From the next run on calls are run on this one; those that waited for it may go."""
         with self._lock:
@@ -127,9 +132,13 @@ class Engine:
             self._work.notify_all()
 
     def refuse_waiting(self, error: OrtolanError) -> None:
-        """Answers all that waits, and what a failed run still puts back: no session will serve it."""
+        """Answers so all that waits, what a failed run still puts back, and what comes: no session will serve it.
+
+        That which did is let go.
+        """
         with self._lock:
             self._dispatch.refusal = error
+            self._dispatch.let_go()
             self._schedule.held = False
             waiting = self._schedule.empty()
         for entry in waiting:
@@ -156,7 +165,8 @@ class Engine:
         for entry in waiting:
             self._dispatch.answer(entry, stopped)
         self._join()
-        self._dispatch.let_go()
+        with self._lock:
+            self._dispatch.let_go()
 
     def _join(self) -> None:
         give_up_s = time.monotonic() + _STOP_S
@@ -207,7 +217,7 @@ class Engine:
                 step = schedule.step_of_worker(time.monotonic())
             if self._stopped:
                 return False
-            batch = schedule.take(step, worker=True)
+            batch = self._dispatch.take(step, worker=True)
             if schedule.has_waiting:
                 self._work.notify()  # for what is left, or to wait until it is due
         self._dispatch.do(step, batch)
@@ -234,7 +244,7 @@ class Engine:
                 if schedule.has_waiting:
                     self._work.notify()
                 return False
-            batch = schedule.take(step, worker=False)
+            batch = self._dispatch.take(step, worker=False)
         self._dispatch.do(step, batch)
         return True
 

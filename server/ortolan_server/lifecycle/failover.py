@@ -7,19 +7,23 @@ from typing import Protocol
 
 import structlog
 
-from ortolan_backends.contract import Availability
-from ortolan_backends.errors import DeviceFailure, LoadCancelled
+from ortolan_backends.errors import DeviceFailure, LoadCancelled, RunHung
+from ortolan_backends.runtime.session import Session
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import VerdictState
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import Attempt, AttemptOutcome, ChainReport
+from ortolan_server.lifecycle.allowed import allowed_below, why_unfit
 from ortolan_server.lifecycle.history import EventKind, History, Step
 from ortolan_server.lifecycle.opening import OpenModel
 from ortolan_server.lifecycle.recovery import Outcome
 
-__all__ = ["Failover", "Falling", "allowed_below", "why_unfit"]
+__all__ = ["Failover", "Falling"]
 
 log = structlog.get_logger()
+
+# Runs end when their device has failed. One that hangs does not, and its session's memory stays with it.
+_END_OF_RUNS_S = 1.0
 
 
 class Falling(Protocol):
@@ -36,10 +40,19 @@ class Falling(Protocol):
     def serves(self) -> bool: ...
 
     @property
+    def answers(self) -> bool:
+        """It serves, or is being drained and has calls to answer yet."""
+        ...
+
+    def runs_on(self, session: Session) -> bool:
+        """False once another has taken its place."""
+        ...
+
+    @property
     def report(self) -> ChainReport | None: ...
 
     def doubt(self, reason: str) -> None:
-        """It serves on as DEGRADED: its calls wait for another session."""
+        """It serves on as DEGRADED, if it serves: its calls wait for another session."""
         ...
 
     def seat(self, opened: OpenModel, reason: str = "") -> None:
@@ -73,6 +86,11 @@ class Failover:
         self._lost_rung = lost_rung
         self._wants_standby = standby
         self._standby: OpenModel | None = None
+        self._prepared = threading.Event()
+        """Whether the last standby that was begun is open, or has come to nothing."""
+        self._prepared.set()
+        self.lost: frozenset[int] = frozenset()
+        """Rungs whose device failed while it served there, above the one that serves now."""
 
     @property
     def standby_rung(self) -> int:
@@ -80,16 +98,18 @@ class Failover:
         standby = self._standby
         return standby.report.rung if standby else 0
 
-    def device_failed(self, error: DeviceFailure, session: object) -> bool:
+    def device_failed(self, error: DeviceFailure, session: Session) -> bool:
         """Under `session`; on the thread of the run. True: another one will come, for which the calls may wait."""
         version = self._version
         with version.turn:
             report = version.report
-            if not version.serves or report is None:
+            if not version.answers or report is None:
                 return False
-            if report.session is not session:
+            if not version.runs_on(session):
                 return True  # it has climbed back meanwhile
+            served = version.serves
             provider = report.provider
+            self.lost |= {report.rung}
             version.history.note(EventKind.DEVICE_FAILED, str(error), Step(report.rung, provider))
             if error.sticky:
                 self._registry.losses.note(report.chain.rungs[report.rung - 1].opening.backend.provider, str(error))
@@ -97,10 +117,11 @@ class Failover:
             below = allowed_below(report.chain, report.rung)
             if below:
                 version.doubt(f"{reason}; rung {below[0]} is being opened")
-                self._start("failover", lambda: self._fall(report, below, reason), self._fell_badly)
+                gone = None if isinstance(error, RunHung) else session.gone
+                self._start("failover", lambda: self._fall(report, below, reason, gone), self._fell_badly)
             else:
                 version.fail(reason)
-        if not below:
+        if served and not below:
             self._lost_rung()
         return bool(below)
 
@@ -125,25 +146,33 @@ class Failover:
             return self._not_yet(
                 report, verdict.sentence
             )  # what keeps the contract does not give way to what breaks it
-        return Outcome.RECOVERED if self._rise(report, opened) else Outcome.OVER
+        return self._rise(report, opened)
 
     def prepare(self) -> None:
         """Opens the next rung aside, where the model's owner wants that and the contract allows one."""
         report = self._version.report
         if self._wants_standby and report is not None and (below := allowed_below(report.chain, report.rung)):
-            self._start("standby", lambda: self._prepare(report, below))
+            prepared = self._prepared = threading.Event()
+            self._start("standby", lambda: self._prepare(report, below), finally_=prepared.set)
 
     def close(self) -> None:
         self._standby, self._wants_standby = None, False
 
-    def _fall(self, report: ChainReport, below: Sequence[int], reason: str) -> None:
-        standby, self._standby = self._standby, None
-        opened = standby or self._open_on(below)
+    def _fall(self, report: ChainReport, below: Sequence[int], reason: str, gone: threading.Event | None) -> None:
+        """`gone`: set once the failed session is; None: nobody knows whether that will be."""
         version = self._version
+        opened = self._take_standby(report.chain)
+        if opened is None and gone is not None:
+            gone.wait(_END_OF_RUNS_S)  # the next may need its room
+        opened = opened or self._open_on(below)
+        if opened.report.session is None:
+            self._prepared.wait()  # what was being prepared may have taken the room
+            opened = self._take_standby(report.chain) or opened
         step = Step(report.rung, report.provider, opened.report.rung, opened.report.provider)
         with version.turn:
-            if version.report is not report:
-                pass  # it has climbed back meanwhile, or goes
+            served = version.serves
+            if not version.answers or version.report is not report:
+                pass  # it has climbed back meanwhile, or has gone
             elif opened.report.session is None:
                 version.fail(f"{reason}; and no rung below can serve: {opened.report.verdict.sentence}")
             else:
@@ -151,21 +180,28 @@ class Failover:
                 version.history.note(EventKind.FAILED_OVER, reason, step)
                 self._log(log.warning, "model_failed_over", step, reason=reason)
                 version.seat(opened.following(_with_failure(report, reason)), reason)
-        self._lost_rung()
-        self.prepare()
+        if served:
+            self._lost_rung()
+            self.prepare()
 
-    def _rise(self, report: ChainReport, opened: OpenModel) -> bool:
+    def _rise(self, report: ChainReport, opened: OpenModel) -> Outcome:
         version = self._version
         step = Step(report.rung, report.provider, opened.report.rung, opened.report.provider)
         with version.turn:
             if not version.serves or version.report is not report:
-                return False  # it has fallen further, or goes
+                return Outcome.OVER  # it has fallen further, or goes
             version.history.note(EventKind.RECOVERED, f"{step.to_provider} works again", step)
             self._log(log.info, "model_recovered", step)
             self._standby = None  # of the rung that served, or one below it
+            self.lost = frozenset(number for number in self.lost if number < step.to_rung)
             version.seat(opened.following(report.attempts))
         self.prepare()
-        return True
+        return Outcome.PARTLY if self.lost else Outcome.RECOVERED
+
+    def _take_standby(self, chain: Chain) -> OpenModel | None:
+        with self._version.turn:
+            standby, self._standby = self._standby, None
+        return None if standby is None or self._is_lost(chain, standby.report.rung) else standby
 
     def _is_lost(self, chain: Chain, number: int) -> bool:
         return self._registry.losses.probe(chain.rungs[number - 1].opening.backend.provider) is not None
@@ -177,14 +213,14 @@ class Failover:
         return Outcome.NOT_YET
 
     def _prepare(self, report: ChainReport, below: Sequence[int]) -> None:
-        opened = self._open_on(below)
         version = self._version
         about = {"model": version.model, "version": version.version}
+        opened = self._open_on(below)
         if opened.report.session is None:
             log.warning("standby_refused", reason=opened.report.verdict.sentence, **about)
             return
         with version.turn:
-            if not (version.serves and self._wants_standby and version.report is report):
+            if not (version.answers and self._wants_standby and version.report is report):
                 return  # another rung serves now, or none
             self._standby = opened
         log.info("standby_ready", provider=opened.report.provider, rung=opened.report.rung, **about)
@@ -198,7 +234,13 @@ class Failover:
         self._version.fail("internal error: the server's log has the details")
         self._lost_rung()
 
-    def _start(self, what: str, work: Callable[[], None], crashed: Callable[[], None] = lambda: None) -> None:
+    def _start(
+        self,
+        what: str,
+        work: Callable[[], None],
+        crashed: Callable[[], None] = lambda: None,
+        finally_: Callable[[], None] = lambda: None,
+    ) -> None:
         version = self._version
         name = f"{what}-{version.model}/{version.version}"
 
@@ -210,29 +252,10 @@ class Failover:
             except Exception:
                 log.exception("failover_crashed", thread=name, model=version.model, version=version.version)
                 crashed()
+            finally:
+                finally_()
 
         threading.Thread(target=guarded, name=name, daemon=True).start()
-
-
-def allowed_below(chain: Chain, rung: int) -> list[int]:
-    """Rungs below one at which the contract lets a version serve, as far as their providers tell."""
-    contract, lowest = chain.contract, len(chain.rungs)
-    if chain.locked is not None and contract.on_drift == "refuse":
-        lowest = chain.locked.rung  # below it all of its nodes would move down
-    return [
-        number
-        for number, other in enumerate(chain.rungs, 1)
-        if rung < number <= lowest and (contract.otherwise == "degrade" or other.name in contract.providers)
-    ]
-
-
-def why_unfit(registry: Registry, chain: Chain, rungs: Sequence[int]) -> str:
-    """Why none of these rungs can serve, as a fresh look at their providers tells; empty: one may."""
-    names = dict.fromkeys(chain.rungs[number - 1].name for number in rungs)
-    probes = {name: registry.probe(name, refresh=True) for name in names}
-    if any(probe.availability is not Availability.UNAVAILABLE for probe in probes.values()):
-        return ""
-    return "; ".join(f"{name}: {probe.reason}" for name, probe in probes.items())
 
 
 def _with_failure(report: ChainReport, reason: str) -> tuple[Attempt, ...]:

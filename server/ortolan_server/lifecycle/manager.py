@@ -10,7 +10,7 @@ from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidRequest, ModelNotFound, ModelNotReady
-from ortolan_server.lifecycle.failover import allowed_below, why_unfit
+from ortolan_server.lifecycle.allowed import allowed_below, why_unfit
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.loading import Loader, load_failed
 from ortolan_server.lifecycle.model import Model
@@ -56,7 +56,7 @@ class ModelManager:
         self.repository = repository
         self._registry = registry
         self._loader = Loader(registry, allocation.cores, self._configs, self._notify, self._watch)
-        self._placer = Placer(self._loader, self._notify, drain_timeout_s)
+        self._placer = Placer(self._loader, self._notify, self._watch, drain_timeout_s)
         self._cores = allocation.cores
         self._models = {
             name: Model(entry, expected=True)
@@ -80,7 +80,7 @@ class ModelManager:
     @property
     def versions(self) -> list[ModelVersion]:
         """Every version that was ever loaded and not replaced, by model and number."""
-        return [model.versions[number] for model in self.models for number in sorted(model.versions)]
+        return [version for model in self.models for _, version in sorted(model.versions.copy().items())]
 
     @property
     def waiting(self) -> list[str]:
@@ -211,11 +211,11 @@ class ModelManager:
         """Like `find`, but a version that does not serve will do: the newest, when none is named."""
         holder = self.model(model)
         if version:
-            number = parse_version(version)
-            if number not in holder.versions:
-                loaded = ", ".join(str(other) for other in sorted(holder.versions)) or "none"
+            numbered = holder.versions.get(parse_version(version))
+            if numbered is None:
+                loaded = ", ".join(str(other) for other in sorted(holder.versions.copy())) or "none"
                 raise ModelNotFound(f"model {model!r} has no version {version}; it has: {loaded}")
-            return holder.versions[number]
+            return numbered
         found = holder.serving or holder.newest
         if found is None:
             reason = f": {holder.entry.error}" if holder.entry.error else ""
@@ -275,8 +275,11 @@ class ModelManager:
         version = model.versions.get(number) if model else None
         if model is None or version is None:
             return Outcome.OVER
-        if version.serves:
-            return version.climb_back()
+        return version.climb_back() if version.serves else self._load_again(model, version)
+
+    def _load_again(self, model: Model, version: ModelVersion) -> Outcome:
+        """One that has failed because no rung was left."""
+        name, number = version.model, version.number
         if version.chain is None or not _may_come_back(model, version):
             return Outcome.OVER
         if reason := why_unfit(self._registry, version.chain, allowed_below(version.chain, 0)):
@@ -285,8 +288,9 @@ class ModelManager:
         with self._operations.begin(name) as handle, self._control:
             if handle.cancelled or not _may_come_back(model, version):
                 return Outcome.OVER
-            failure = self._placer.load_version(model, number, handle, force=True)
-        return Outcome.NOT_YET if failure else Outcome.RECOVERED
+            if self._placer.load_version(model, number, handle, force=True):
+                return Outcome.NOT_YET
+            return Outcome.PARTLY if model.versions[number].still_lacks(version) else Outcome.RECOVERED
 
     def _notify(self, version: ModelVersion) -> None:
         holder = self._models.get(version.model)

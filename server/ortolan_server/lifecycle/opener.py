@@ -10,7 +10,7 @@ from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import ChainReport
 from ortolan_server.errors import LoadFailed
-from ortolan_server.lifecycle.failover import allowed_below
+from ortolan_server.lifecycle.allowed import allowed_below
 from ortolan_server.lifecycle.first_runs import limit_s
 from ortolan_server.lifecycle.opening import OpenModel, open_model
 from ortolan_server.lifecycle.warming import warm_up

@@ -20,10 +20,17 @@ log = structlog.get_logger()
 class Placer:
     """Changes the versions of a model: one load at a time, which is its caller's to see to."""
 
-    def __init__(self, loader: Loader, changed: Callable[[ModelVersion], None], drain_timeout_s: float) -> None:
-        """`changed` is told of a version that has taken its place."""
+    def __init__(
+        self,
+        loader: Loader,
+        changed: Callable[[ModelVersion], None],
+        lost_rung: Callable[[ModelVersion], None],
+        drain_timeout_s: float,
+    ) -> None:
+        """`changed` is told of a version that has taken its place, `lost_rung` of one that had lost a rung by then."""
         self._loader = loader
         self._changed = changed
+        self._lost_rung = lost_rung
         self._drain_timeout_s = drain_timeout_s
 
     def load_wanted(
@@ -79,6 +86,8 @@ class Placer:
             fresh.history.take_up(before.history)  # a device may have failed while this one was loaded
         model.versions[number] = fresh
         self._changed(fresh)
+        if fresh.lost_rungs:  # aside, where nobody could try it again
+            self._lost_rung(fresh)
         if before is not None:
             before.unload(self._drain_timeout_s)
             fresh.history.take_up(before.history)

@@ -22,6 +22,8 @@ class Outcome(Enum):
     """What came of a try."""
 
     RECOVERED = auto()
+    PARTLY = auto()
+    """A higher rung serves again, and one above it is still to be tried."""
     NOT_YET = auto()
     OVER = auto()
     """There is nothing to be tried any more."""
@@ -87,8 +89,11 @@ class Recovery:
         with self._news:
             backoff = self._backoffs[key]
             if backoff is not tried:  # it failed again meanwhile, and has its new time, which may be over already
-                if outcome is Outcome.RECOVERED:
+                if outcome in (Outcome.RECOVERED, Outcome.PARTLY):
                     self._backoffs[key] = tried.recovered(now_s).failed(now_s)  # and had only just come back
+                return
+            if outcome is Outcome.PARTLY:
+                self._backoffs[key] = backoff.recovered(now_s).not_yet(now_s)
                 return
             if outcome is Outcome.NOT_YET:
                 self._backoffs[key] = backoff.not_yet(now_s)

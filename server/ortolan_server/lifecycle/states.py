@@ -34,6 +34,11 @@ class State(StrEnum):
         """Whether new inferences are taken."""
         return self in (State.READY, State.DEGRADED)
 
+    @property
+    def answers(self) -> bool:
+        """Whether inferences may be under way."""
+        return self.serves or self is State.DRAINING
+
 
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
     {

@@ -12,6 +12,7 @@ import structlog
 from ortolan_backends.errors import DeviceFailure, LoadCancelled
 from ortolan_backends.runtime.heap import give_back
 from ortolan_backends.runtime.load_handle import LoadHandle
+from ortolan_backends.runtime.session import Session
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.contract import VerdictState
 from ortolan_server.chains.load import Load
@@ -68,6 +69,7 @@ class ModelVersion:
         self.reason = ""
         """Why it is not READY; of a READY one, why its last reload was refused, or why it is on a lower rung."""
         self.report: ChainReport | None = None
+        """Without its session, which is the engine's alone: it must go when its device has failed."""
         self.chain: Chain | None = None
         self.statistics = Statistics()
         """Of the session that serves, or of the last that did."""
@@ -89,6 +91,15 @@ class ModelVersion:
     @property
     def serves(self) -> bool:
         return self.state.serves
+
+    @property
+    def answers(self) -> bool:
+        """Are there calls that it may still answer? So while it is being drained, too."""
+        return self.state.answers and not self.cancelled
+
+    def runs_on(self, session: Session) -> bool:
+        engine = self._engine
+        return engine is not None and engine.runs_on(session)
 
     @property
     def contract_broken(self) -> bool:
@@ -162,14 +173,14 @@ class ModelVersion:
         opener = Opener(registry, self.path, chain, self.config, folder, load)
 
         def warming(opened: OpenModel) -> None:
-            self.report = replace(opened.report, session=None)  # one that is refused must not hold its memory
+            self.report = replace(opened.report, session=None)
             if self.state is State.LOADING:
                 self._advance(State.WARMING)
 
         opened = opener.first(warming)
         self.load_s = time.monotonic() - start
         self.loaded_at = datetime.now(UTC)
-        self.report = report = opened.report
+        self.report = report = replace(opened.report, session=None)
         self.chain = report.chain  # with the model's lock
         if opened.signature is None:
             self._advance(State.FAILED, report.verdict.sentence)
@@ -197,27 +208,47 @@ class ModelVersion:
             self._engine = self._start_engine(serving)
         else:
             self._engine.serve(serving)
-        self.report = report
+        self.report = replace(report, session=None)
         if self.serves or self.state is State.WARMING:
             kept = report.verdict.state is VerdictState.KEPT
             why = reason if kept else "; ".join(filter(None, (reason, report.verdict.sentence)))
             self._become(State.READY if kept else State.DEGRADED, why)
 
     def doubt(self, reason: str) -> None:
-        """The device failed, and another session is awaited: until then calls wait. Under `turn`."""
-        self._become(State.DEGRADED, reason)
+        """The device failed, and another session is awaited: until then calls wait. Under `turn`.
+
+        A version that is being drained keeps its state.
+        """
+        if self.serves:
+            self._become(State.DEGRADED, reason)
 
     def fail(self, reason: str) -> None:
-        """Ends a version that had a session: whatever its contract said, it serves no more."""
+        """Ends a version that had a session: whatever its contract said, it serves no more.
+
+        One that is being drained goes anyway, without those that wait for it.
+        """
         with self.turn:
             if self.state in (State.FAILED, State.UNLOADED):
                 return
-            if self.report is not None:
-                self.report = self.report.broken(reason)
-            self._advance(State.FAILED, reason)
+            if self.state is State.DRAINING:
+                self.reason = reason
+            else:
+                if self.report is not None:
+                    self.report = self.report.broken(reason)
+                self._advance(State.FAILED, reason)
             engine = self._engine
         if engine is not None:
             engine.refuse_waiting(self.not_ready())
+
+    @property
+    def lost_rungs(self) -> frozenset[int]:
+        """Whose device failed while it served there, above the one that serves now."""
+        return frozenset() if self.failover is None else self.failover.lost
+
+    def still_lacks(self, before: "ModelVersion") -> bool:
+        """Is it below a rung that the version before it had lost?"""
+        report = self.report
+        return report is not None and any(number < report.rung for number in before.lost_rungs)
 
     def climb_back(self) -> Outcome:
         """Tries the rungs above the one that serves."""
@@ -257,8 +288,6 @@ class ModelVersion:
             self._engine = None
             if self.failover is not None:
                 self.failover.close()
-            if self.report is not None:
-                self.report = replace(self.report, session=None)  # the last reference: its memory goes now
             if self.state is State.DRAINING:
                 self._advance(State.UNLOADED)
         give_back()
@@ -286,7 +315,9 @@ class ModelVersion:
         return engine
 
     def _device_failed(self, error: DeviceFailure, session: object) -> bool:
-        return self.failover is not None and self.failover.device_failed(error, session)
+        return (
+            self.failover is not None and isinstance(session, Session) and self.failover.device_failed(error, session)
+        )
 
     def _become(self, state: State, reason: str) -> None:
         """Serves as READY or DEGRADED, also when it did already."""

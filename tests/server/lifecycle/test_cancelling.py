@@ -1,7 +1,7 @@
 """Loads that are given up: what ends them, what goes on serving, and what is said."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import LoadFailed, OrtolanError
+from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
@@ -23,33 +23,11 @@ from tests.faulty_provider.faulty import Faulty
 from tests.server.chains import fakes
 from tests.server.chains.fakes import Gated
 from tests.server.conftest import Manage
-from tests.server.lifecycle.calls import WAIT_S, add_one, until
+from tests.server.lifecycle.calls import WAIT_S, Aside, add_one, until
 
 GATED = '[[chain]]\nprovider = "gated"\n'
 UNLOADED = "the load was cancelled: the model was unloaded"
 STOPPING = "the load was cancelled: the server is stopping"
-
-
-class Aside:
-    """A call on a thread of its own, and how it ended."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.error: OrtolanError | None = None
-        self._call = call
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def end(self) -> str:
-        """Waits for it. The error's text, or nothing."""
-        self._thread.join(WAIT_S)
-        assert not self._thread.is_alive()
-        return str(self.error or "")
-
-    def _run(self) -> None:
-        try:
-            self._call()
-        except OrtolanError as error:
-            self.error = error
 
 
 @pytest.fixture

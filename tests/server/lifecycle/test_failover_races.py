@@ -16,6 +16,7 @@ from ortolan_server.chains.report import ChainReport
 from ortolan_server.lifecycle.failover import Failover
 from ortolan_server.lifecycle.history import EventKind, History
 from ortolan_server.lifecycle.opening import OpenModel
+from ortolan_server.lifecycle.recovery import Outcome
 from ortolan_server.repository import ModelToml
 from tests.server.chains import fakes
 from tests.server.lifecycle.calls import WAIT_S
@@ -35,13 +36,21 @@ class OnRung:
         self.history = History()
         self.serves = True
         self.report: ChainReport | None = report
+        self.session = report.session
         self.said: list[str] = []
+
+    @property
+    def answers(self) -> bool:
+        return self.serves
+
+    def runs_on(self, session: Session) -> bool:
+        return self.session is session
 
     def doubt(self, reason: str) -> None:
         self.said.append(f"doubt: {reason}")
 
     def seat(self, opened: OpenModel, reason: str = "") -> None:
-        self.report = opened.report
+        self.report, self.session = opened.report, opened.report.session
         self.said.append(f"seat {opened.report.rung}")
 
     def fail(self, reason: str) -> None:
@@ -68,6 +77,10 @@ class Opening:
         self._end.put(end)
         self._thread.join(WAIT_S)
 
+    def refuses(self) -> None:
+        """As `ends(0)`, and waits for nothing."""
+        self._end.put(0)
+
 
 class Openings:
     """Each waits until a test lets it end."""
@@ -78,7 +91,11 @@ class Openings:
         self.all: list[Opening] = []
 
     def report(self, rung: int) -> ChainReport:
-        session = Session.__new__(Session) if rung else None  # nobody runs it
+        session = None
+        if rung:
+            session = Session.__new__(Session)  # nobody runs it
+            session.gone = threading.Event()
+            session.gone.set()
         state = VerdictState.KEPT if rung else VerdictState.BROKEN
         return ChainReport(self._chain, (), Verdict(state), session, rung=rung)
 
@@ -115,8 +132,8 @@ class Made:
         self.failover = Failover(self.version, registry, openings, self._lose, standby=standby)
 
     def fails(self) -> bool:
-        assert self.version.report is not None
-        return self.failover.device_failed(DeviceFailure("gone"), self.version.report.session)
+        assert self.version.session is not None
+        return self.failover.device_failed(DeviceFailure("gone"), self.version.session)
 
     def _lose(self) -> None:
         self.lost += 1
@@ -154,8 +171,8 @@ def test_a_failure_that_is_told_late_is_not_of_the_session_that_has_taken_over(
     registry: Registry, openings: Openings
 ) -> None:
     made = Made(registry, openings, rung=2)
-    assert made.version.report is not None
-    session = made.version.report.session
+    session = made.version.session
+    assert session is not None
     threading.Thread(target=made.failover.climb_back).start()
     openings.next(1).ends(1)
     assert made.failover.device_failed(DeviceFailure("gone"), session), "the calls go to the session that serves"
@@ -199,3 +216,39 @@ def test_a_fall_that_crashes_ends_the_version_until_its_device_works(registry: R
     openings.next(2, 3).ends(CRASH)
     assert not made.version.serves
     assert made.lost == 1
+
+
+def test_a_standby_that_has_taken_the_room_is_waited_for(registry: Registry, openings: Openings) -> None:
+    made = Made(registry, openings, rung=1, standby=True)
+    made.failover.prepare()
+    slow = openings.next(2, 3)
+    assert made.fails()
+    openings.next(2, 3).refuses()
+    slow.ends(2)
+    openings.next(3)  # the standby of the rung that serves now
+    assert made.version.said[1:] == ["seat 2"]
+
+
+def test_a_standby_on_a_provider_that_is_lost_too_is_not_taken(registry: Registry, openings: Openings) -> None:
+    made = Made(registry, openings, rung=1, standby=True)
+    made.failover.prepare()
+    openings.next(2, 3).ends(2)
+    registry.losses._reasons["CPUExecutionProvider"] = "as the fakes call it, all of which run on it"
+    assert made.fails()
+    openings.next(2, 3).ends(3)
+    assert made.version.said[1:] == ["seat 3"]
+
+
+def test_what_has_come_back_in_part_goes_on(registry: Registry, openings: Openings) -> None:
+    made = Made(registry, openings, rung=1)
+    assert made.fails()
+    openings.next(2, 3).ends(2)
+    assert made.fails()
+    openings.next(3).ends(3)
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
+    threading.Thread(target=lambda: outcomes.put(made.failover.climb_back())).start()
+    openings.next(1, 2).ends(2)
+    assert outcomes.get(timeout=WAIT_S) is Outcome.PARTLY
+    threading.Thread(target=lambda: outcomes.put(made.failover.climb_back())).start()
+    openings.next(1).ends(1)
+    assert outcomes.get(timeout=WAIT_S) is Outcome.RECOVERED

@@ -15,7 +15,7 @@ from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
 from tests.server.conftest import Manage
-from tests.server.lifecycle.calls import Heard, add_one, break_device
+from tests.server.lifecycle.calls import Heard, add_one, break_device, session_of
 
 BROKEN = '[[chain]]\nprovider = "absent"\n'
 
@@ -249,9 +249,7 @@ def test_who_left_hears_nothing(manage: Manage, tmp_path: Path) -> None:
 
 
 def native_session(version: ModelVersion) -> weakref.ref[object]:
-    assert version.report is not None
-    assert version.report.session is not None
-    return weakref.ref(version.report.session._session)
+    return weakref.ref(session_of(version)._session)
 
 
 def test_an_unloaded_session_is_gone(manage: Manage, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from ortolan_backends.runtime.heap import give_back
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.budget import Budget
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import LoadFailed
+from ortolan_server.errors import LoadFailed, ModelNotReady
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
+from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
 from tests.faulty_provider.faulty import Faulty
 from tests.server.conftest import Manage
@@ -134,3 +135,66 @@ def test_a_standby_counts_and_a_failed_device_gives_back(
     assert add_one(version, 1.0) == 2.0
     until(lambda: holders(registry) == ["m/1 rung 2 (cpu)"])
     assert version.state is State.READY
+
+
+HANG = "\n[failover]\nhang_after_s = 0.05\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
+
+
+def serve_in_a_tight_room(manage: Manage, faulty: Faulty, registry: Registry, folder: Path, toml: str) -> ModelVersion:
+    """The model m, which has all the memory that there is: twice what its next rung takes."""
+    models.save(models.add_one(), folder / "models" / "m", toml=faulty.toml + toml)
+    version = manage(folder / "models").find("m", "")
+    (hold,) = registry.budget.holds
+    registry.budget._limits["host"] = sum(amount.bytes for amount in hold.amounts)
+    return version
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_session_whose_device_failed_makes_room_for_the_next_rung(
+    manage: Manage, faulty: Faulty, registry: Registry, tmp_path: Path
+) -> None:
+    version = serve_in_a_tight_room(manage, faulty, registry, tmp_path, BOTH + LATE)
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
+    assert (version.state, holders(registry)) == (State.READY, ["m/1 rung 2 (cpu)"])
+    assert faulty.commands.told()[-1] == "closed"
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_version_that_failed_holds_nothing(
+    manage: Manage, faulty: Faulty, registry: Registry, tmp_path: Path
+) -> None:
+    models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + LATE)
+    version = manage(tmp_path / "models").find("m", "")
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady, match="device lost"):
+        add_one(version, 1.0)
+    until(lambda: holders(registry) == [])
+    assert version.state is State.FAILED
+    assert faulty.commands.told()[-1] == "closed"
+
+
+def test_a_session_that_hangs_keeps_its_room_until_it_comes_back(
+    manage: Manage, faulty: Faulty, registry: Registry, tmp_path: Path
+) -> None:
+    version = serve_in_a_tight_room(manage, faulty, registry, tmp_path, BOTH + HANG)
+    faulty.commands.say("hang")
+    with pytest.raises(ModelNotReady, match=r"refused at memory: .* are taken: m/1 rung 1 .faulty."):
+        add_one(version, 1.0)
+    assert holders(registry) == ["m/1 rung 1 (faulty)"]
+    faulty.commands.say("ok")
+    until(lambda: holders(registry) == [])
+
+
+def test_a_recovery_needs_room_beside_what_serves(
+    manage: Manage, faulty: Faulty, registry: Registry, tmp_path: Path
+) -> None:
+    soon = "\n[failover]\nprobe_after_s = 0.05\nprobe_most_s = 0.05\n"
+    version = serve_in_a_tight_room(manage, faulty, registry, tmp_path, BOTH + soon)
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
+    faulty.commands.say("ok")
+    until(lambda: "refused at memory" in (version.history.last.reason if version.history.last else ""))
+    assert (add_one(version, 2.0), holders(registry)) == (3.0, ["m/1 rung 2 (cpu)"])
+    registry.budget._limits["host"] = ROOM
+    until(lambda: holders(registry) == ["m/1 rung 1 (faulty)"])

@@ -44,6 +44,16 @@ def test_it_tries_until_the_rung_is_back() -> None:
     recovery.stop()
 
 
+def test_one_that_has_come_back_in_part_is_tried_again() -> None:
+    attempts = Attempts(Outcome.PARTLY, Outcome.RECOVERED)
+    recovery = Recovery(attempts)
+    recovery.watch(("m", 1), SOON_S, 8 * SOON_S)
+    assert [attempts.next(), attempts.next()] == [("m", 1)] * 2
+    settled(recovery)
+    assert recovery._backoffs["m", 1].delay_s == 2 * SOON_S
+    recovery.stop()
+
+
 def test_a_try_that_crashes_is_one_that_failed() -> None:
     attempts = Attempts(ZeroDivisionError("a third party's"), Outcome.OVER)
     recovery = Recovery(attempts)

@@ -7,15 +7,14 @@ from structlog.testing import capture_logs
 
 from tests import models
 from tests.server.conftest import Manage
+from tests.server.lifecycle.calls import session_of
 
 
 def threads_of(manage: Manage, folder: Path) -> dict[str, int]:
     """As the sessions were opened with."""
     found = {}
     for version in manage(folder).versions:
-        assert version.report is not None
-        assert version.report.session is not None
-        found[version.model] = version.report.session.threads
+        found[version.model] = session_of(version).threads
     return found
 
 
