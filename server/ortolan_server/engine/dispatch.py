@@ -152,7 +152,7 @@ class Dispatch:
 
     def _run_one_by_one(self, batch: Batch, *, inline: bool) -> None:
         """After a failure that may be one caller's: the others must not suffer for it."""
-        batch.started_s = math.inf  # its own run is over
+        batch.started_s = batch.stopped_s = math.inf  # its own run is over
         for entry in batch.entries:
             with self._lock:
                 if batch.abandoned or self._schedule.held:

@@ -86,6 +86,7 @@ class Batch:
         "rows",
         "serving",
         "started_s",
+        "stopped_s",
         "told",
     )
 
@@ -104,6 +105,8 @@ class Batch:
         """Was it reported to take long?"""
         self.overran = ""
         """Why it was told to stop, if it took too long."""
+        self.stopped_s = math.inf
+        """When it was told so."""
         self.abandoned = False
         """Nobody waits for it any more, nor for its thread: it hangs."""
         self.parent = parent

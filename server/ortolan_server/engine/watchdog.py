@@ -58,10 +58,11 @@ class Watchdog:
                 if serving is None:
                     continue
                 ran_s = now_s - batch.started_s
-                if batch.overran and ran_s >= serving.hang_after_s + _GRACE_S:
+                # Since it was told, and not since its time was up: on a busy machine this look may be late.
+                if now_s - batch.stopped_s >= _GRACE_S:
                     hung.append(batch)
                 elif not batch.told and ran_s >= min(serving.hang_after_s, serving.report_after_s):
-                    self._tell(batch, ran_s, stop=ran_s >= serving.hang_after_s)
+                    self._tell(batch, now_s, stop=ran_s >= serving.hang_after_s)
         if hung:
             self._abandon(hung, now_s)
 
@@ -72,10 +73,12 @@ class Watchdog:
                 self.lost -= 1
             return batch.abandoned
 
-    def _tell(self, batch: Batch, ran_s: float, *, stop: bool) -> None:
+    def _tell(self, batch: Batch, now_s: float, *, stop: bool) -> None:
         batch.told = True
+        ran_s = now_s - batch.started_s
         log.warning("run_takes_long", engine=self._name, run_s=round(ran_s, 1), rows=batch.rows, stopped=stop)
         if stop:
+            batch.stopped_s = now_s
             batch.overran = f"the run was stopped after {ran_s:.1f} s (model.toml, key `hang_after_s` in [failover])"
             batch.handle.terminate()
 

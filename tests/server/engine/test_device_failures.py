@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory, RunHung
 from ortolan_backends.runtime.session import RunHandle
+from ortolan_server.engine import engine as engine_module
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult
 from ortolan_server.engine.engine import BatchLimits, Engine, Runner, Serving
 from ortolan_server.engine.joining import size_bytes
@@ -195,7 +196,25 @@ def test_a_run_that_hangs_is_abandoned_and_made_again(make_engine: MakeEngine) -
     assert engine.drain(WAIT_S)
 
 
-def test_a_run_that_hangs_is_not_waited_for_at_the_end(make_engine: MakeEngine) -> None:
+def test_a_run_has_its_time_to_stop_though_it_was_told_late(make_engine: MakeEngine) -> None:
+    hook, first = Hook(comes=False), failing(stubborn=(1,))
+    engine = make_engine(Serving(first, Statistics(), may_run_inline=False, hang_after_s=3600.0), hook)
+    engine.start()
+    (reply,) = submit(engine, 1)
+    first.started.get(timeout=WAIT_S)
+    late_s = time.monotonic() + 7200.0
+    for after_s in (0.0, 0.9):
+        engine._watchdog.look(late_s + after_s)
+        assert hook.told == []
+    engine._watchdog.look(late_s + 1.0)
+    assert isinstance(reply.only(), ModelNotReady)
+    first.release(1)
+
+
+def test_a_run_that_hangs_is_not_waited_for_at_the_end(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_STOP_S", 2 * WAIT_S)
     hook, first = Hook(comes=False), failing(stubborn=(1,))
     engine = make_engine(Serving(first, Statistics(), hang_after_s=0.05), hook)
     engine.start()
@@ -203,7 +222,7 @@ def test_a_run_that_hangs_is_not_waited_for_at_the_end(make_engine: MakeEngine) 
     assert isinstance(reply.only(), ModelNotReady)
     began_s = time.monotonic()
     engine.stop()
-    assert time.monotonic() - began_s < 2.5, "half of what other threads are given"
+    assert time.monotonic() - began_s < WAIT_S, "half of what other threads are given"
     first.release(1)
 
 
@@ -217,7 +236,7 @@ def test_a_hung_call_of_a_batch_that_is_run_one_by_one(make_engine: MakeEngine) 
             return super().run({"x": feeds["x"].reshape(())}, outputs, handle)
 
     hook, first, second = Hook(comes=True), Runner(stubborn=(2,)), BatchRunner()
-    serving = Serving(first, Statistics(), may_run_inline=False, hang_after_s=0.05)
+    serving = Serving(first, Statistics(), may_run_inline=False, hang_after_s=0.5)
     engine = make_engine(serving, hook, batching=BatchLimits(max_rows=8))
     calls = [batch_call(number) for number in (1, 2, 3)]
     replies = [Replies() for _ in calls]
