@@ -29,7 +29,7 @@ _PIPE_BYTES = 1 << 20
 # Of one message, or one line without an end: what is longer is passed on in pieces.
 _MESSAGE_BYTES = 1 << 16
 _LONGEST_MARK_BYTES = 64
-_SYNC_TIMEOUT_S = 2.0
+_SYNC_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
