@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 __all__ = ["RunningServer", "running_server"]
 
@@ -61,6 +63,13 @@ class RunningServer:
             seen = self._news.wait_for(lambda: any(text in line for line in self.output), START_LIMIT_S)
         assert seen, f"no output {text!r}, only {self.output}"
 
+    def wait_for_runs(self, count: int) -> None:
+        """Until so many runs are being made. Raises AssertionError when it does not come to that."""
+        give_up_s = time.monotonic() + START_LIMIT_S
+        while (running := self._running_runs()) != count:
+            assert time.monotonic() < give_up_s, f"not {count} runs, but {running}"
+            time.sleep(0.01)
+
     @property
     def log(self) -> str:
         return "\n".join(json.dumps(line) for line in self.events)
@@ -72,6 +81,12 @@ class RunningServer:
         for reader in self._readers:
             reader.join(STOP_LIMIT_S)
         return status
+
+    def _running_runs(self) -> float:
+        url = f"http://{self.http_address}/metrics?name[]=ortolan_running_runs"
+        with urlopen(url, timeout=START_LIMIT_S) as response:
+            lines = response.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#"))
 
     def _read_events(self) -> None:
         for line in self.process.stderr or ():

@@ -41,9 +41,9 @@ class Refused(Exception):
 class CannedServer:
     """Answers on a port of its own.
 
-    `requests` keeps what came, and `beside` the metadata of each; `failure` is what every call answers from now on;
-    `came` is set by the first unary call; while `answering` is clear, they wait. `serving` is what clients that
-    balance hear of its health.
+    `requests` keeps what came, and `beside` the metadata of each; `failures` are the answers to the next calls, and
+    `failure` to all after them; `came` is set by the first unary call; while `answering` is clear, they wait. `serving`
+    is what clients that balance hear of its health.
     """
 
     max_message_bytes: int = 4 * 1024 * 1024
@@ -53,6 +53,7 @@ class CannedServer:
     changes: queue.SimpleQueue[reflection.AssignmentSummary | None] = field(default_factory=queue.SimpleQueue)
     requests: list[Any] = field(default_factory=list)
     beside: list[dict[str, str | bytes]] = field(default_factory=list)
+    failures: list[Refused] = field(default_factory=list)
     failure: Refused | None = None
     serving: bool = True
     came: threading.Event = field(default_factory=threading.Event)
@@ -98,8 +99,8 @@ class CannedServer:
             self.beside.append(dict(context.invocation_metadata()))
             self.answering.wait(20)
             try:
-                if self.failure is not None:
-                    raise self.failure
+                if (failure := self.failures.pop(0) if self.failures else self.failure) is not None:
+                    raise failure
                 return answer(request)
             except Refused as refused:
                 context.abort(refused.code, refused.details)

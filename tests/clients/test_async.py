@@ -130,7 +130,7 @@ def test_watch(canned: CannedServer) -> None:
         await watched.aclose()
 
     with_client(canned.address, use)
-    assert canned.stream_ended.get(timeout=10) == "ended"
+    assert canned.stream_ended.get(timeout=30) == "ended"
 
 
 def test_errors(canned: CannedServer, unused_tcp_address: str) -> None:
@@ -249,7 +249,7 @@ def test_leaving_a_stream_early_cancels(canned: CannedServer) -> None:
             await anext(answers)
 
     with_client(canned.address, use)
-    assert canned.stream_ended.get(timeout=10) == "ended"
+    assert canned.stream_ended.get(timeout=30) == "ended"
 
 
 def test_closing_the_client_ends_what_is_under_way(canned: CannedServer) -> None:

@@ -135,7 +135,7 @@ def test_watch_gives_the_present_and_then_changes(client: Client, canned: Canned
     canned.changes.put(reflection.AssignmentSummary(model="simple", state="READY"))
     assert next(watched).state == "READY"
     watched.close()
-    assert canned.stream_ended.get(timeout=10) == "ended"
+    assert canned.stream_ended.get(timeout=30) == "ended"
 
 
 def test_a_closed_client_takes_no_calls(canned: CannedServer) -> None:

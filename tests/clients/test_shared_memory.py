@@ -1,6 +1,7 @@
 """Shared memory with a real server: what does not travel, who cleans up, and what is said where it cannot be."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,8 @@ def client(address: str) -> Iterator[Client]:
 
 
 def left() -> list[str]:
-    return [path.name for path in FOLDER.glob("ortolan-*")]
+    """Of this process: others test at the same time."""
+    return [path.name for path in FOLDER.glob(f"ortolan-{os.getpid()}-*")]
 
 
 @pytest.mark.parametrize("shape", [(1, 3), LARGE])

@@ -68,7 +68,7 @@ def test_an_item_that_cannot_be_sent_is_the_callers_error(client: Client) -> Non
 def test_leaving_early_cancels(client: Client, canned: CannedServer) -> None:
     with client.stream("simple", _items(10_000)) as answers:
         next(answers)
-    assert canned.stream_ended.get(timeout=10) == "ended"
+    assert canned.stream_ended.get(timeout=30) == "ended"
     with pytest.raises(Cancelled):
         list(answers)
 

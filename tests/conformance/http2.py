@@ -17,7 +17,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RESET, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
 FRAME_HEADER_BYTES = 9
 END_STREAM, END_HEADERS = 1, 4
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 _STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 GRPC_HEADERS: Sequence[tuple[str, str]] = (
     (":method", "POST"),

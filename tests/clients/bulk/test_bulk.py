@@ -171,7 +171,7 @@ class SlowServer:
 
     def wait_for(self, calls: int) -> None:
         for _ in range(calls):
-            assert self._came.acquire(timeout=10)
+            assert self._came.acquire(timeout=30)
 
     def submit(self, _first: int, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
         future: Future[dict[str, NDArray[Any]]] = Future()
@@ -200,7 +200,7 @@ def test_the_order(ordered: bool, starts: list[int]) -> None:  # noqa: FBT001
     server.wait_for(3)
     for index in (2, 1, 0):
         server.answer(index)
-    thread.join(10)
+    thread.join(30)
     assert got == starts
 
 
@@ -211,7 +211,7 @@ def test_leaving_early_cancels_what_is_under_way() -> None:
     thread.start()
     server.wait_for(3)
     server.answer(0)
-    thread.join(10)
+    thread.join(30)
     chunks.close()  # type: ignore[attr-defined]  # a generator
     assert [future.cancelled() for _, future in server.calls[1:3]] == [True, True]
 

@@ -292,7 +292,7 @@ def test_a_load_that_waits_for_another_to_build_can_be_cancelled(
     with pytest.raises(Empty):
         ended.get(timeout=0.2)
     load.handle.cancel("the model was unloaded")
-    assert ended.get(timeout=5.0) is LoadCancelled
+    assert ended.get(timeout=30.0) is LoadCancelled
     builder.close()
 
 

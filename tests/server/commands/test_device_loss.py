@@ -8,7 +8,7 @@ import pytest
 from ortolan_client import Client, Unavailable
 from tests import models
 from tests.faulty_provider.faulty import Faulty
-from tests.serving import running_server
+from tests.serving import STOP_LIMIT_S, running_server
 
 X = np.ones((1, 2), np.float32)
 BOTH = '\n[[chain]]\nprovider = "cpu"\n\n[require]\nprovider = ["faulty", "cpu"]\n'
@@ -51,13 +51,13 @@ def test_under_a_supervisor_it_drains_and_ends_with_its_own_status(
         else:
             with pytest.raises(Unavailable):  # by the model, or by the end of the server, which its retries meet
                 client.infer("m", {"x": X})
-        assert server.process.wait(30) == 4
+        assert server.process.wait(STOP_LIMIT_S) == 4
         server.wait_for("device_lost")
         server.wait_for("server_stopped", finished=True)
 
 
 def test_a_run_that_hangs_does_not_keep_the_server_from_ending(faulty: Faulty, tmp_path: Path) -> None:
-    soon = "\n[failover]\nhang_after_s = 0.3\n"
+    soon = "\n[failover]\nhang_after_s = 1.0\n"
     models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + BOTH + soon)
     with running_server(tmp_path / "models", env=faulty.environment) as server, Client(server.address) as client:
         faulty.commands.say("hang")

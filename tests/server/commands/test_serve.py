@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from ortolan_client import Client, HealthStatus
 from tests import models
 from tests.backends.third_party import ECHO, install
 from tests.distributions import publish
-from tests.serving import RunningServer, running_server
+from tests.serving import running_server
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
 SLOW_S = 60.0
@@ -196,7 +195,7 @@ def test_readyz_says_that_it_drains(tmp_path: Path) -> None:
         assert readyz(address) == 200
         with ThreadPoolExecutor(1) as aside:
             call = aside.submit(client.infer, "countdown", {"n": np.int64(600_000)})
-            wait_until_busy(server)
+            server.wait_for_runs(1)
             server.process.terminate()
             server.wait_for("server_draining")
             said = 200
@@ -206,15 +205,6 @@ def test_readyz_says_that_it_drains(tmp_path: Path) -> None:
             assert said == 503
             assert float(call.result()["y"]) == 600_000.0
         assert server.process.wait(SLOW_S) == 0
-
-
-def wait_until_busy(server: RunningServer) -> None:
-    deadline_s = time.monotonic() + SLOW_S
-    while time.monotonic() < deadline_s:
-        with urlopen(f"http://{server.http_address}/metrics?name[]=ortolan_running_runs") as response:
-            if response.read().decode().endswith(" 1.0\n"):
-                return
-    raise AssertionError("it did not run")
 
 
 def readyz(address: str) -> int:

@@ -195,7 +195,7 @@ def test_what_only_a_new_process_cures_is_not_tried_again(serve: Serve, faulty: 
 
 
 def test_a_run_that_hangs_goes_to_the_next_rung(serve: Serve, faulty: Faulty) -> None:
-    version = serve(BOTH + "\n[failover]\nhang_after_s = 0.2\nprobe_after_s = 3600\nprobe_most_s = 3600\n").find(
+    version = serve(BOTH + "\n[failover]\nhang_after_s = 0.5\nprobe_after_s = 3600\nprobe_most_s = 3600\n").find(
         "m", ""
     )
     faulty.commands.say("hang")

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from ortolan_server.telemetry.access import AccessLog, CallRecord
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 def test_a_record_says_what_it_has() -> None:

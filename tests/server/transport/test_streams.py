@@ -110,7 +110,7 @@ def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
         assert next(watch).assignment.state == "READY"
         assert next(watch_health(channel, "")).status == health_pb2.HealthCheckResponse.SERVING
         running = stub.ModelInfer.future(counting, timeout=LIMIT_S)
-        until_running(stub)
+        server.wait_for_runs(1)
         status: list[int] = []
         stopper = threading.Thread(target=lambda: status.append(server.stop()))
         stopper.start()
@@ -123,20 +123,6 @@ def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
         assert status == [0]
 
 
-def until_running(stub: inference_pb2_grpc.GRPCInferenceServiceStub) -> None:
-    """Returns once the one worker of `countdown` is taken: another call then expires in the queue."""
-    request = pb.ModelInferRequest(model_name="countdown")
-    request.inputs.add(name="n", datatype="INT64", shape=[])
-    request.raw_input_contents.append(np.int64(0).tobytes())
-    for _ in range(200):
-        try:
-            stub.ModelInfer(request, timeout=0.02)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                return
-    pytest.fail("the run did not start")
-
-
 def test_a_second_sigterm_ends_at_once(repository: Path) -> None:
     with running_server(repository) as server, grpc.insecure_channel(server.address) as channel:
         stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -144,7 +130,7 @@ def test_a_second_sigterm_ends_at_once(repository: Path) -> None:
         request.inputs.add(name="n", datatype="INT64", shape=[])
         request.raw_input_contents.append(np.int64(10**15).tobytes())
         running = stub.ModelInfer.future(request, timeout=LIMIT_S)
-        until_running(stub)
+        server.wait_for_runs(1)
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("server_draining")
         assert server.stop() == 128 + signal.SIGTERM
