@@ -17,7 +17,7 @@ from ortolan_server.errors import OrtolanError, ServerStopping
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.transport.messages import InferRequestReader
 from ortolan_server.transport.pools import ByteBudget, CallPool
-from ortolan_server.transport.slots import STREAM_WINDOW, Outcome, Slot, wants_real_status
+from ortolan_server.transport.slots import STREAM_WINDOW, Outcome, Slot, ends_stream, wants_real_status
 from ortolan_server.transport.status import abort, domain_error
 
 __all__ = ["StreamInfer", "UnaryInfer"]
@@ -107,11 +107,12 @@ class StreamInfer:
                 abort(context, ServerStopping("the server is stopping"))
             self._open.add(stream)
         context.add_callback(stream.cancel)
+        deadline_s = _deadline(context)
         threading.Thread(
-            target=self._take, args=(messages, stream, _deadline(context)), name="stream-reader", daemon=True
+            target=self._take, args=(messages, stream, deadline_s), name="stream-reader", daemon=True
         ).start()
         try:
-            yield from self._answer(stream, context)
+            yield from self._answer(stream, context, deadline_s)
         finally:
             stream.cancel()
             with self._lock:
@@ -149,7 +150,7 @@ class StreamInfer:
             self._service.rejections.add(failure)
             slot.fill(failure)
 
-    def _answer(self, stream: "_Stream", context: grpc.ServicerContext) -> Iterator[bytes]:
+    def _answer(self, stream: "_Stream", context: grpc.ServicerContext, deadline_s: float) -> Iterator[bytes]:
         real_status = wants_real_status(context.invocation_metadata())
         for slot in stream.answered():
             outcome = slot.outcome
@@ -160,7 +161,7 @@ class StreamInfer:
                     # gRPC asks for the next one when this one has left.
                     slot.statistics.record_send(time.monotonic() - started_s)
             elif outcome is not None:
-                if real_status:
+                if ends_stream(outcome, overdue=time.monotonic() >= deadline_s, real_status=real_status):
                     abort(context, outcome)
                 yield stream_error(slot.request_id, str(outcome) or type(outcome).__name__)
         if stream.ending is not None:

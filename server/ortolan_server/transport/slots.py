@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 
 from ortolan_server.engine.call import Ticket
 from ortolan_server.engine.statistics import Statistics
-from ortolan_server.errors import OrtolanError
+from ortolan_server.errors import DeadlineExpired, OrtolanError
 
-__all__ = ["STREAM_WINDOW", "Outcome", "Slot", "wants_real_status"]
+__all__ = ["STREAM_WINDOW", "Outcome", "Slot", "ends_stream", "wants_real_status"]
 
 Outcome = bytes | OrtolanError
 """Bytes of a ModelInferResponse, or why there is none."""
@@ -53,3 +53,12 @@ class Slot:
 def wants_real_status(metadata: Iterable[tuple[str, str | bytes]]) -> bool:
     """Whether a failed message is to end the stream, as a plain gRPC error: Triton's `triton_grpc_error: true`."""
     return ("triton_grpc_error", "true") in metadata
+
+
+def ends_stream(failure: OrtolanError, *, overdue: bool, real_status: bool) -> bool:
+    """Whether a failed message ends its stream instead of being told in-band.
+
+    A stream's deadline is one for all of it: when it has passed (`overdue`) the caller's own end comes at the same
+    moment, and who looks first must not decide whether it reads as an answer.
+    """
+    return real_status or (overdue and isinstance(failure, DeadlineExpired))

@@ -13,7 +13,7 @@ from ortolan_server.transport.lane.pump import LanePump
 from ortolan_server.transport.lane.shared import LaneShared, goes_aside
 from ortolan_server.transport.lane.unary import refuse
 from ortolan_server.transport.messages import InferRequestReader
-from ortolan_server.transport.slots import STREAM_WINDOW, Outcome, Slot, wants_real_status
+from ortolan_server.transport.slots import STREAM_WINDOW, Outcome, Slot, ends_stream, wants_real_status
 from ortolan_server.transport.status import domain_error
 
 __all__ = ["StreamLane"]
@@ -171,7 +171,7 @@ class _Stream:
                 if self._held and not self._ended:
                     self._held = False
                     self._call.receive()
-                if isinstance(outcome, bytes) or not self._real_status:
+                if isinstance(outcome, bytes) or not self._ends(outcome):
                     self._send(slot, outcome)
                     return
                 ending: OrtolanError | None = outcome
@@ -180,6 +180,10 @@ class _Stream:
             else:
                 return
         self._finish(ending)
+
+    def _ends(self, failure: OrtolanError) -> bool:
+        overdue = time.monotonic() >= self._call.deadline_s
+        return ends_stream(failure, overdue=overdue, real_status=self._real_status)
 
     def _send(self, slot: Slot, outcome: Outcome) -> None:
         self._sending = True
