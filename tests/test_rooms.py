@@ -85,9 +85,9 @@ def test_server_imports_point_one_way(module: str) -> None:
 
 
 def hand_written() -> list[Path]:
-    """Every Python file of the repository that a person wrote."""
+    """Every Python and .proto file of the repository that a person wrote."""
     folders = (*SOURCES, "benchmarks", "examples", "scripts", "tests")
-    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    paths = [path for folder in folders for kind in ("*.py", "*.proto") for path in (ROOT / folder).rglob(kind)]
     return [path for path in paths if not path.stem.endswith(("_pb2", "_pb2_grpc"))]
 
 

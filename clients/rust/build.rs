@@ -7,6 +7,7 @@ const ROOT: &str = "../../protos";
 const PROTOS: [&str; 3] = [
     "ortolan/inference/inference.proto",
     "ortolan/inference/model_config.proto",
+    "ortolan/v1/findings.proto",
     "ortolan/v1/provider_reflection.proto",
 ];
 

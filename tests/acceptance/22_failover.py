@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ortolan.v1 import findings_pb2 as found
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_client import Client, OrtolanClientError
 from tests import models
@@ -60,7 +61,7 @@ class Watch:
         self._thread.start()
 
     def kinds(self) -> list[str]:
-        return [pb.Event.Kind.Name(summary.last_event.kind) for summary in self.told]
+        return [found.Event.Kind.Name(summary.last_event.kind) for summary in self.told]
 
     def _read(self, client: Client) -> None:
         with suppress(OrtolanClientError):  # the client is closed
@@ -117,7 +118,9 @@ def suffer(server: RunningServer, commands: Commands, clients: list[Client], com
     kinds = watch.kinds()
     for kind in ("DEVICE_FAILED", "FAILED_OVER", "RECOVERED"):
         faults += [] if kind in kinds else [f"the watch told of no {kind}: {kinds}"]
-    reasons = [summary.last_event.reason for summary in watch.told if summary.last_event.kind == pb.Event.FAILED_OVER]
+    reasons = [
+        summary.last_event.reason for summary in watch.told if summary.last_event.kind == found.Event.FAILED_OVER
+    ]
     faults += [] if any(FAILURES[command] in reason for reason in reasons) else [f"the reason is not told: {reasons}"]
     counted = metric(server, "ortolan_failovers_total") - failovers
     faults += [] if counted == 1 else [f"the metrics count {counted:g} failovers"]

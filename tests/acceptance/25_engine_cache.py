@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_client import Client
 from tests.serving import running_server
 

@@ -189,61 +189,6 @@ func (Attempt_Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{11, 0}
 }
 
-type CacheUse_Result int32
-
-const (
-	CacheUse_UNSPECIFIED CacheUse_Result = 0
-	// What was there was loaded as it is.
-	CacheUse_HIT CacheUse_Result = 1
-	// Nothing was there, and it was built.
-	CacheUse_MISS CacheUse_Result = 2
-	// What was there was built for other versions, another device or other options, and it was built anew.
-	CacheUse_STALE CacheUse_Result = 3
-)
-
-// Enum value maps for CacheUse_Result.
-var (
-	CacheUse_Result_name = map[int32]string{
-		0: "UNSPECIFIED",
-		1: "HIT",
-		2: "MISS",
-		3: "STALE",
-	}
-	CacheUse_Result_value = map[string]int32{
-		"UNSPECIFIED": 0,
-		"HIT":         1,
-		"MISS":        2,
-		"STALE":       3,
-	}
-)
-
-func (x CacheUse_Result) Enum() *CacheUse_Result {
-	p := new(CacheUse_Result)
-	*p = x
-	return p
-}
-
-func (x CacheUse_Result) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (CacheUse_Result) Descriptor() protoreflect.EnumDescriptor {
-	return file_ortolan_v1_provider_reflection_proto_enumTypes[3].Descriptor()
-}
-
-func (CacheUse_Result) Type() protoreflect.EnumType {
-	return &file_ortolan_v1_provider_reflection_proto_enumTypes[3]
-}
-
-func (x CacheUse_Result) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use CacheUse_Result.Descriptor instead.
-func (CacheUse_Result) EnumDescriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{12, 0}
-}
-
 type Verdict_State int32
 
 const (
@@ -280,11 +225,11 @@ func (x Verdict_State) String() string {
 }
 
 func (Verdict_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_ortolan_v1_provider_reflection_proto_enumTypes[4].Descriptor()
+	return file_ortolan_v1_provider_reflection_proto_enumTypes[3].Descriptor()
 }
 
 func (Verdict_State) Type() protoreflect.EnumType {
-	return &file_ortolan_v1_provider_reflection_proto_enumTypes[4]
+	return &file_ortolan_v1_provider_reflection_proto_enumTypes[3]
 }
 
 func (x Verdict_State) Number() protoreflect.EnumNumber {
@@ -293,73 +238,7 @@ func (x Verdict_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict_State.Descriptor instead.
 func (Verdict_State) EnumDescriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{18, 0}
-}
-
-type Event_Kind int32
-
-const (
-	Event_UNSPECIFIED Event_Kind = 0
-	Event_LOADED      Event_Kind = 1
-	// A device failed, or a run hung: the session is used no more.
-	Event_DEVICE_FAILED Event_Kind = 2
-	// A lower rung serves now.
-	Event_FAILED_OVER Event_Kind = 3
-	// A rung above was tried, and is not fit yet.
-	Event_PROBE_FAILED Event_Kind = 4
-	// A higher rung serves again.
-	Event_RECOVERED Event_Kind = 5
-	// A newer load was not taken; this version serves on.
-	Event_RELOAD_REFUSED Event_Kind = 6
-)
-
-// Enum value maps for Event_Kind.
-var (
-	Event_Kind_name = map[int32]string{
-		0: "UNSPECIFIED",
-		1: "LOADED",
-		2: "DEVICE_FAILED",
-		3: "FAILED_OVER",
-		4: "PROBE_FAILED",
-		5: "RECOVERED",
-		6: "RELOAD_REFUSED",
-	}
-	Event_Kind_value = map[string]int32{
-		"UNSPECIFIED":    0,
-		"LOADED":         1,
-		"DEVICE_FAILED":  2,
-		"FAILED_OVER":    3,
-		"PROBE_FAILED":   4,
-		"RECOVERED":      5,
-		"RELOAD_REFUSED": 6,
-	}
-)
-
-func (x Event_Kind) Enum() *Event_Kind {
-	p := new(Event_Kind)
-	*p = x
-	return p
-}
-
-func (x Event_Kind) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Event_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_ortolan_v1_provider_reflection_proto_enumTypes[5].Descriptor()
-}
-
-func (Event_Kind) Type() protoreflect.EnumType {
-	return &file_ortolan_v1_provider_reflection_proto_enumTypes[5]
-}
-
-func (x Event_Kind) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Event_Kind.Descriptor instead.
-func (Event_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{22, 0}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{15, 0}
 }
 
 type GetServerRequest struct {
@@ -1275,253 +1154,6 @@ func (x *Attempt) GetNumeric() *NumericCheck {
 	return nil
 }
 
-// One look into the cache of compiled artefacts.
-type CacheUse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Result CacheUse_Result        `protobuf:"varint,1,opt,name=result,proto3,enum=ortolan.v1.CacheUse_Result" json:"result,omitempty"`
-	// A hash of the model's bytes, the provider and its version, driver, device and options.
-	Key    string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Folder string `protobuf:"bytes,3,opt,name=folder,proto3" json:"folder,omitempty"`
-	Bytes  int64  `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// How long the build took, or the wait for another process that built it.
-	Seconds float64 `protobuf:"fixed64,5,opt,name=seconds,proto3" json:"seconds,omitempty"`
-	// Of a stale one: what has changed. Of a missing one: why it was not kept, if so.
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CacheUse) Reset() {
-	*x = CacheUse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CacheUse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CacheUse) ProtoMessage() {}
-
-func (x *CacheUse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CacheUse.ProtoReflect.Descriptor instead.
-func (*CacheUse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *CacheUse) GetResult() CacheUse_Result {
-	if x != nil {
-		return x.Result
-	}
-	return CacheUse_UNSPECIFIED
-}
-
-func (x *CacheUse) GetKey() string {
-	if x != nil {
-		return x.Key
-	}
-	return ""
-}
-
-func (x *CacheUse) GetFolder() string {
-	if x != nil {
-		return x.Folder
-	}
-	return ""
-}
-
-func (x *CacheUse) GetBytes() int64 {
-	if x != nil {
-		return x.Bytes
-	}
-	return 0
-}
-
-func (x *CacheUse) GetSeconds() float64 {
-	if x != nil {
-		return x.Seconds
-	}
-	return 0
-}
-
-func (x *CacheUse) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-type NumericCheck struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each output.
-	Outputs []*NumericDifference `protobuf:"bytes,1,rep,name=outputs,proto3" json:"outputs,omitempty"`
-	// Samples that were compared.
-	Samples int32 `protobuf:"varint,2,opt,name=samples,proto3" json:"samples,omitempty"`
-	// Were the inputs recorded ones? Else they were made up.
-	Recorded bool `protobuf:"varint,3,opt,name=recorded,proto3" json:"recorded,omitempty"`
-	// Why nothing was compared, e.g. "RandomNormal draws random numbers".
-	Skipped       string `protobuf:"bytes,4,opt,name=skipped,proto3" json:"skipped,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *NumericCheck) Reset() {
-	*x = NumericCheck{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NumericCheck) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NumericCheck) ProtoMessage() {}
-
-func (x *NumericCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NumericCheck.ProtoReflect.Descriptor instead.
-func (*NumericCheck) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *NumericCheck) GetOutputs() []*NumericDifference {
-	if x != nil {
-		return x.Outputs
-	}
-	return nil
-}
-
-func (x *NumericCheck) GetSamples() int32 {
-	if x != nil {
-		return x.Samples
-	}
-	return 0
-}
-
-func (x *NumericCheck) GetRecorded() bool {
-	if x != nil {
-		return x.Recorded
-	}
-	return false
-}
-
-func (x *NumericCheck) GetSkipped() string {
-	if x != nil {
-		return x.Skipped
-	}
-	return ""
-}
-
-type NumericDifference struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Output string                 `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
-	// -1 where there is none, as for BYTES.
-	MaxAbs float64 `protobuf:"fixed64,2,opt,name=max_abs,json=maxAbs,proto3" json:"max_abs,omitempty"`
-	MaxRel float64 `protobuf:"fixed64,3,opt,name=max_rel,json=maxRel,proto3" json:"max_rel,omitempty"`
-	// -2: none.
-	Cosine float64 `protobuf:"fixed64,4,opt,name=cosine,proto3" json:"cosine,omitempty"`
-	// Share of rows whose largest value is at the same place; -1: none.
-	Top1Agreement   float64 `protobuf:"fixed64,5,opt,name=top1_agreement,json=top1Agreement,proto3" json:"top1_agreement,omitempty"`
-	WithinTolerance bool    `protobuf:"varint,6,opt,name=within_tolerance,json=withinTolerance,proto3" json:"within_tolerance,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *NumericDifference) Reset() {
-	*x = NumericDifference{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NumericDifference) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NumericDifference) ProtoMessage() {}
-
-func (x *NumericDifference) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NumericDifference.ProtoReflect.Descriptor instead.
-func (*NumericDifference) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *NumericDifference) GetOutput() string {
-	if x != nil {
-		return x.Output
-	}
-	return ""
-}
-
-func (x *NumericDifference) GetMaxAbs() float64 {
-	if x != nil {
-		return x.MaxAbs
-	}
-	return 0
-}
-
-func (x *NumericDifference) GetMaxRel() float64 {
-	if x != nil {
-		return x.MaxRel
-	}
-	return 0
-}
-
-func (x *NumericDifference) GetCosine() float64 {
-	if x != nil {
-		return x.Cosine
-	}
-	return 0
-}
-
-func (x *NumericDifference) GetTop1Agreement() float64 {
-	if x != nil {
-		return x.Top1Agreement
-	}
-	return 0
-}
-
-func (x *NumericDifference) GetWithinTolerance() bool {
-	if x != nil {
-		return x.WithinTolerance
-	}
-	return false
-}
-
 type Node struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1536,7 +1168,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1180,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1193,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{15}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Node) GetName() string {
@@ -1614,7 +1246,7 @@ type ProviderShare struct {
 
 func (x *ProviderShare) Reset() {
 	*x = ProviderShare{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +1258,7 @@ func (x *ProviderShare) String() string {
 func (*ProviderShare) ProtoMessage() {}
 
 func (x *ProviderShare) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +1271,7 @@ func (x *ProviderShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderShare.ProtoReflect.Descriptor instead.
 func (*ProviderShare) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{16}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ProviderShare) GetProvider() string {
@@ -1711,7 +1343,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1355,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1368,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{17}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Placement) GetTensor() string {
@@ -1772,7 +1404,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +1416,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +1429,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{18}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Verdict) GetState() Verdict_State {
@@ -1858,7 +1490,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +1502,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +1515,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{19}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Assignment) GetModel() string {
@@ -2026,241 +1658,6 @@ func (x *Assignment) GetStandbyRung() int32 {
 	return 0
 }
 
-// An assignment held against another: that of assignment.lock, or of the version that served before.
-type Drift struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Nodes that run on a provider further down the chain than before.
-	MovedDown []*MovedNode `protobuf:"bytes,1,rep,name=moved_down,json=movedDown,proto3" json:"moved_down,omitempty"`
-	MovedUp   []*MovedNode `protobuf:"bytes,2,rep,name=moved_up,json=movedUp,proto3" json:"moved_up,omitempty"`
-	// Nodes that were not there, or are not there any more.
-	Added   []string `protobuf:"bytes,3,rep,name=added,proto3" json:"added,omitempty"`
-	Removed []string `protobuf:"bytes,4,rep,name=removed,proto3" json:"removed,omitempty"`
-	// What else differs: "onnxruntime: 1.31.1, now 1.32.0".
-	Differences []string `protobuf:"bytes,5,rep,name=differences,proto3" json:"differences,omitempty"`
-	// "refuse", "degrade" or "warn".
-	Policy        string `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Drift) Reset() {
-	*x = Drift{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Drift) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Drift) ProtoMessage() {}
-
-func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Drift.ProtoReflect.Descriptor instead.
-func (*Drift) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *Drift) GetMovedDown() []*MovedNode {
-	if x != nil {
-		return x.MovedDown
-	}
-	return nil
-}
-
-func (x *Drift) GetMovedUp() []*MovedNode {
-	if x != nil {
-		return x.MovedUp
-	}
-	return nil
-}
-
-func (x *Drift) GetAdded() []string {
-	if x != nil {
-		return x.Added
-	}
-	return nil
-}
-
-func (x *Drift) GetRemoved() []string {
-	if x != nil {
-		return x.Removed
-	}
-	return nil
-}
-
-func (x *Drift) GetDifferences() []string {
-	if x != nil {
-		return x.Differences
-	}
-	return nil
-}
-
-func (x *Drift) GetPolicy() string {
-	if x != nil {
-		return x.Policy
-	}
-	return ""
-}
-
-type MovedNode struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	OpType string                 `protobuf:"bytes,2,opt,name=op_type,json=opType,proto3" json:"op_type,omitempty"`
-	// Short names of providers; "openvino at rung 1" where both have the same.
-	FromProvider  string `protobuf:"bytes,3,opt,name=from_provider,json=fromProvider,proto3" json:"from_provider,omitempty"`
-	ToProvider    string `protobuf:"bytes,4,opt,name=to_provider,json=toProvider,proto3" json:"to_provider,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MovedNode) Reset() {
-	*x = MovedNode{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MovedNode) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MovedNode) ProtoMessage() {}
-
-func (x *MovedNode) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MovedNode.ProtoReflect.Descriptor instead.
-func (*MovedNode) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *MovedNode) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *MovedNode) GetOpType() string {
-	if x != nil {
-		return x.OpType
-	}
-	return ""
-}
-
-func (x *MovedNode) GetFromProvider() string {
-	if x != nil {
-		return x.FromProvider
-	}
-	return ""
-}
-
-func (x *MovedNode) GetToProvider() string {
-	if x != nil {
-		return x.ToProvider
-	}
-	return ""
-}
-
-type Event struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	At     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	Kind   Event_Kind             `protobuf:"varint,2,opt,name=kind,proto3,enum=ortolan.v1.Event_Kind" json:"kind,omitempty"`
-	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Rungs; 0: none.
-	FromRung      int32 `protobuf:"varint,4,opt,name=from_rung,json=fromRung,proto3" json:"from_rung,omitempty"`
-	ToRung        int32 `protobuf:"varint,5,opt,name=to_rung,json=toRung,proto3" json:"to_rung,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Event) Reset() {
-	*x = Event{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Event) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Event) ProtoMessage() {}
-
-func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Event.ProtoReflect.Descriptor instead.
-func (*Event) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *Event) GetAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.At
-	}
-	return nil
-}
-
-func (x *Event) GetKind() Event_Kind {
-	if x != nil {
-		return x.Kind
-	}
-	return Event_UNSPECIFIED
-}
-
-func (x *Event) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Event) GetFromRung() int32 {
-	if x != nil {
-		return x.FromRung
-	}
-	return 0
-}
-
-func (x *Event) GetToRung() int32 {
-	if x != nil {
-		return x.ToRung
-	}
-	return 0
-}
-
 type AssignmentSummary struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Model   string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
@@ -2287,7 +1684,7 @@ type AssignmentSummary struct {
 
 func (x *AssignmentSummary) Reset() {
 	*x = AssignmentSummary{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +1696,7 @@ func (x *AssignmentSummary) String() string {
 func (*AssignmentSummary) ProtoMessage() {}
 
 func (x *AssignmentSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +1709,7 @@ func (x *AssignmentSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentSummary.ProtoReflect.Descriptor instead.
 func (*AssignmentSummary) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{23}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AssignmentSummary) GetModel() string {
@@ -2409,7 +1806,7 @@ type ListAssignmentsRequest struct {
 
 func (x *ListAssignmentsRequest) Reset() {
 	*x = ListAssignmentsRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +1818,7 @@ func (x *ListAssignmentsRequest) String() string {
 func (*ListAssignmentsRequest) ProtoMessage() {}
 
 func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +1831,7 @@ func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{24}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListAssignmentsRequest) GetModel() string {
@@ -2453,7 +1850,7 @@ type ListAssignmentsResponse struct {
 
 func (x *ListAssignmentsResponse) Reset() {
 	*x = ListAssignmentsResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +1862,7 @@ func (x *ListAssignmentsResponse) String() string {
 func (*ListAssignmentsResponse) ProtoMessage() {}
 
 func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +1875,7 @@ func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{25}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListAssignmentsResponse) GetAssignments() []*AssignmentSummary {
@@ -2501,7 +1898,7 @@ type GetAssignmentRequest struct {
 
 func (x *GetAssignmentRequest) Reset() {
 	*x = GetAssignmentRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[26]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +1910,7 @@ func (x *GetAssignmentRequest) String() string {
 func (*GetAssignmentRequest) ProtoMessage() {}
 
 func (x *GetAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[26]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +1923,7 @@ func (x *GetAssignmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*GetAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{26}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetAssignmentRequest) GetModel() string {
@@ -2559,7 +1956,7 @@ type GetAssignmentResponse struct {
 
 func (x *GetAssignmentResponse) Reset() {
 	*x = GetAssignmentResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[27]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +1968,7 @@ func (x *GetAssignmentResponse) String() string {
 func (*GetAssignmentResponse) ProtoMessage() {}
 
 func (x *GetAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[27]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +1981,7 @@ func (x *GetAssignmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*GetAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{27}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetAssignmentResponse) GetAssignment() *Assignment {
@@ -2604,7 +2001,7 @@ type WatchAssignmentsRequest struct {
 
 func (x *WatchAssignmentsRequest) Reset() {
 	*x = WatchAssignmentsRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[28]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2013,7 @@ func (x *WatchAssignmentsRequest) String() string {
 func (*WatchAssignmentsRequest) ProtoMessage() {}
 
 func (x *WatchAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[28]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2026,7 @@ func (x *WatchAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*WatchAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{28}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchAssignmentsRequest) GetModel() string {
@@ -2648,7 +2045,7 @@ type WatchAssignmentsResponse struct {
 
 func (x *WatchAssignmentsResponse) Reset() {
 	*x = WatchAssignmentsResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[29]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2057,7 @@ func (x *WatchAssignmentsResponse) String() string {
 func (*WatchAssignmentsResponse) ProtoMessage() {}
 
 func (x *WatchAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[29]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2070,7 @@ func (x *WatchAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*WatchAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{29}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchAssignmentsResponse) GetAssignment() *AssignmentSummary {
@@ -2697,7 +2094,7 @@ type PlanAssignmentRequest struct {
 
 func (x *PlanAssignmentRequest) Reset() {
 	*x = PlanAssignmentRequest{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[30]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2106,7 @@ func (x *PlanAssignmentRequest) String() string {
 func (*PlanAssignmentRequest) ProtoMessage() {}
 
 func (x *PlanAssignmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[30]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2119,7 @@ func (x *PlanAssignmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanAssignmentRequest.ProtoReflect.Descriptor instead.
 func (*PlanAssignmentRequest) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{30}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PlanAssignmentRequest) GetModel() string {
@@ -2762,7 +2159,7 @@ type PlanAssignmentResponse struct {
 
 func (x *PlanAssignmentResponse) Reset() {
 	*x = PlanAssignmentResponse{}
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[31]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2171,7 @@ func (x *PlanAssignmentResponse) String() string {
 func (*PlanAssignmentResponse) ProtoMessage() {}
 
 func (x *PlanAssignmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[31]
+	mi := &file_ortolan_v1_provider_reflection_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2184,7 @@ func (x *PlanAssignmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanAssignmentResponse.ProtoReflect.Descriptor instead.
 func (*PlanAssignmentResponse) Descriptor() ([]byte, []int) {
-	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{31}
+	return file_ortolan_v1_provider_reflection_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PlanAssignmentResponse) GetAssignment() *Assignment {
@@ -2802,7 +2199,7 @@ var File_ortolan_v1_provider_reflection_proto protoreflect.FileDescriptor
 const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"\n" +
 	"$ortolan/v1/provider_reflection.proto\x12\n" +
-	"ortolan.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
+	"ortolan.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19ortolan/v1/findings.proto\"\x12\n" +
 	"\x10GetServerRequest\"\xc7\x02\n" +
 	"\x11GetServerResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12/\n" +
@@ -2898,31 +2295,7 @@ const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"\x06OPENED\x10\x01\x12\v\n" +
 	"\aREFUSED\x10\x02\x12\x0e\n" +
 	"\n" +
-	"NOT_NEEDED\x10\x03\"\xea\x01\n" +
-	"\bCacheUse\x123\n" +
-	"\x06result\x18\x01 \x01(\x0e2\x1b.ortolan.v1.CacheUse.ResultR\x06result\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
-	"\x06folder\x18\x03 \x01(\tR\x06folder\x12\x14\n" +
-	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\x12\x18\n" +
-	"\aseconds\x18\x05 \x01(\x01R\aseconds\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"7\n" +
-	"\x06Result\x12\x0f\n" +
-	"\vUNSPECIFIED\x10\x00\x12\a\n" +
-	"\x03HIT\x10\x01\x12\b\n" +
-	"\x04MISS\x10\x02\x12\t\n" +
-	"\x05STALE\x10\x03\"\x97\x01\n" +
-	"\fNumericCheck\x127\n" +
-	"\aoutputs\x18\x01 \x03(\v2\x1d.ortolan.v1.NumericDifferenceR\aoutputs\x12\x18\n" +
-	"\asamples\x18\x02 \x01(\x05R\asamples\x12\x1a\n" +
-	"\brecorded\x18\x03 \x01(\bR\brecorded\x12\x18\n" +
-	"\askipped\x18\x04 \x01(\tR\askipped\"\xc7\x01\n" +
-	"\x11NumericDifference\x12\x16\n" +
-	"\x06output\x18\x01 \x01(\tR\x06output\x12\x17\n" +
-	"\amax_abs\x18\x02 \x01(\x01R\x06maxAbs\x12\x17\n" +
-	"\amax_rel\x18\x03 \x01(\x01R\x06maxRel\x12\x16\n" +
-	"\x06cosine\x18\x04 \x01(\x01R\x06cosine\x12%\n" +
-	"\x0etop1_agreement\x18\x05 \x01(\x01R\rtop1Agreement\x12)\n" +
-	"\x10within_tolerance\x18\x06 \x01(\bR\x0fwithinTolerance\"j\n" +
+	"NOT_NEEDED\x10\x03\"j\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
 	"\aop_type\x18\x02 \x01(\tR\x06opType\x12\x16\n" +
@@ -2983,36 +2356,7 @@ const file_ortolan_v1_provider_reflection_proto_rawDesc = "" +
 	"\fload_seconds\x18\x11 \x01(\x01R\vloadSeconds\x12'\n" +
 	"\x05drift\x18\x12 \x01(\v2\x11.ortolan.v1.DriftR\x05drift\x12)\n" +
 	"\x06events\x18\x13 \x03(\v2\x11.ortolan.v1.EventR\x06events\x12!\n" +
-	"\fstandby_rung\x18\x14 \x01(\x05R\vstandbyRung\"\xd9\x01\n" +
-	"\x05Drift\x124\n" +
-	"\n" +
-	"moved_down\x18\x01 \x03(\v2\x15.ortolan.v1.MovedNodeR\tmovedDown\x120\n" +
-	"\bmoved_up\x18\x02 \x03(\v2\x15.ortolan.v1.MovedNodeR\amovedUp\x12\x14\n" +
-	"\x05added\x18\x03 \x03(\tR\x05added\x12\x18\n" +
-	"\aremoved\x18\x04 \x03(\tR\aremoved\x12 \n" +
-	"\vdifferences\x18\x05 \x03(\tR\vdifferences\x12\x16\n" +
-	"\x06policy\x18\x06 \x01(\tR\x06policy\"~\n" +
-	"\tMovedNode\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
-	"\aop_type\x18\x02 \x01(\tR\x06opType\x12#\n" +
-	"\rfrom_provider\x18\x03 \x01(\tR\ffromProvider\x12\x1f\n" +
-	"\vto_provider\x18\x04 \x01(\tR\n" +
-	"toProvider\"\xab\x02\n" +
-	"\x05Event\x12*\n" +
-	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12*\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x16.ortolan.v1.Event.KindR\x04kind\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1b\n" +
-	"\tfrom_rung\x18\x04 \x01(\x05R\bfromRung\x12\x17\n" +
-	"\ato_rung\x18\x05 \x01(\x05R\x06toRung\"|\n" +
-	"\x04Kind\x12\x0f\n" +
-	"\vUNSPECIFIED\x10\x00\x12\n" +
-	"\n" +
-	"\x06LOADED\x10\x01\x12\x11\n" +
-	"\rDEVICE_FAILED\x10\x02\x12\x0f\n" +
-	"\vFAILED_OVER\x10\x03\x12\x10\n" +
-	"\fPROBE_FAILED\x10\x04\x12\r\n" +
-	"\tRECOVERED\x10\x05\x12\x12\n" +
-	"\x0eRELOAD_REFUSED\x10\x06\"\x90\x04\n" +
+	"\fstandby_rung\x18\x14 \x01(\x05R\vstandbyRung\"\x90\x04\n" +
 	"\x11AssignmentSummary\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -3086,113 +2430,103 @@ func file_ortolan_v1_provider_reflection_proto_rawDescGZIP() []byte {
 	return file_ortolan_v1_provider_reflection_proto_rawDescData
 }
 
-var file_ortolan_v1_provider_reflection_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_ortolan_v1_provider_reflection_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_ortolan_v1_provider_reflection_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_ortolan_v1_provider_reflection_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_ortolan_v1_provider_reflection_proto_goTypes = []any{
 	(Check_Outcome)(0),               // 0: ortolan.v1.Check.Outcome
 	(Provider_Availability)(0),       // 1: ortolan.v1.Provider.Availability
 	(Attempt_Outcome)(0),             // 2: ortolan.v1.Attempt.Outcome
-	(CacheUse_Result)(0),             // 3: ortolan.v1.CacheUse.Result
-	(Verdict_State)(0),               // 4: ortolan.v1.Verdict.State
-	(Event_Kind)(0),                  // 5: ortolan.v1.Event.Kind
-	(*GetServerRequest)(nil),         // 6: ortolan.v1.GetServerRequest
-	(*GetServerResponse)(nil),        // 7: ortolan.v1.GetServerResponse
-	(*Limits)(nil),                   // 8: ortolan.v1.Limits
-	(*Check)(nil),                    // 9: ortolan.v1.Check
-	(*Device)(nil),                   // 10: ortolan.v1.Device
-	(*Option)(nil),                   // 11: ortolan.v1.Option
-	(*Provider)(nil),                 // 12: ortolan.v1.Provider
-	(*ListProvidersRequest)(nil),     // 13: ortolan.v1.ListProvidersRequest
-	(*ListProvidersResponse)(nil),    // 14: ortolan.v1.ListProvidersResponse
-	(*Rung)(nil),                     // 15: ortolan.v1.Rung
-	(*Contract)(nil),                 // 16: ortolan.v1.Contract
-	(*Attempt)(nil),                  // 17: ortolan.v1.Attempt
-	(*CacheUse)(nil),                 // 18: ortolan.v1.CacheUse
-	(*NumericCheck)(nil),             // 19: ortolan.v1.NumericCheck
-	(*NumericDifference)(nil),        // 20: ortolan.v1.NumericDifference
-	(*Node)(nil),                     // 21: ortolan.v1.Node
-	(*ProviderShare)(nil),            // 22: ortolan.v1.ProviderShare
-	(*Placement)(nil),                // 23: ortolan.v1.Placement
-	(*Verdict)(nil),                  // 24: ortolan.v1.Verdict
-	(*Assignment)(nil),               // 25: ortolan.v1.Assignment
-	(*Drift)(nil),                    // 26: ortolan.v1.Drift
-	(*MovedNode)(nil),                // 27: ortolan.v1.MovedNode
-	(*Event)(nil),                    // 28: ortolan.v1.Event
-	(*AssignmentSummary)(nil),        // 29: ortolan.v1.AssignmentSummary
-	(*ListAssignmentsRequest)(nil),   // 30: ortolan.v1.ListAssignmentsRequest
-	(*ListAssignmentsResponse)(nil),  // 31: ortolan.v1.ListAssignmentsResponse
-	(*GetAssignmentRequest)(nil),     // 32: ortolan.v1.GetAssignmentRequest
-	(*GetAssignmentResponse)(nil),    // 33: ortolan.v1.GetAssignmentResponse
-	(*WatchAssignmentsRequest)(nil),  // 34: ortolan.v1.WatchAssignmentsRequest
-	(*WatchAssignmentsResponse)(nil), // 35: ortolan.v1.WatchAssignmentsResponse
-	(*PlanAssignmentRequest)(nil),    // 36: ortolan.v1.PlanAssignmentRequest
-	(*PlanAssignmentResponse)(nil),   // 37: ortolan.v1.PlanAssignmentResponse
-	nil,                              // 38: ortolan.v1.Provider.VersionsEntry
-	nil,                              // 39: ortolan.v1.Rung.OptionsEntry
-	nil,                              // 40: ortolan.v1.ProviderShare.OperatorsEntry
-	nil,                              // 41: ortolan.v1.ProviderShare.EffectiveOptionsEntry
-	nil,                              // 42: ortolan.v1.AssignmentSummary.NodesEntry
-	(*timestamppb.Timestamp)(nil),    // 43: google.protobuf.Timestamp
+	(Verdict_State)(0),               // 3: ortolan.v1.Verdict.State
+	(*GetServerRequest)(nil),         // 4: ortolan.v1.GetServerRequest
+	(*GetServerResponse)(nil),        // 5: ortolan.v1.GetServerResponse
+	(*Limits)(nil),                   // 6: ortolan.v1.Limits
+	(*Check)(nil),                    // 7: ortolan.v1.Check
+	(*Device)(nil),                   // 8: ortolan.v1.Device
+	(*Option)(nil),                   // 9: ortolan.v1.Option
+	(*Provider)(nil),                 // 10: ortolan.v1.Provider
+	(*ListProvidersRequest)(nil),     // 11: ortolan.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil),    // 12: ortolan.v1.ListProvidersResponse
+	(*Rung)(nil),                     // 13: ortolan.v1.Rung
+	(*Contract)(nil),                 // 14: ortolan.v1.Contract
+	(*Attempt)(nil),                  // 15: ortolan.v1.Attempt
+	(*Node)(nil),                     // 16: ortolan.v1.Node
+	(*ProviderShare)(nil),            // 17: ortolan.v1.ProviderShare
+	(*Placement)(nil),                // 18: ortolan.v1.Placement
+	(*Verdict)(nil),                  // 19: ortolan.v1.Verdict
+	(*Assignment)(nil),               // 20: ortolan.v1.Assignment
+	(*AssignmentSummary)(nil),        // 21: ortolan.v1.AssignmentSummary
+	(*ListAssignmentsRequest)(nil),   // 22: ortolan.v1.ListAssignmentsRequest
+	(*ListAssignmentsResponse)(nil),  // 23: ortolan.v1.ListAssignmentsResponse
+	(*GetAssignmentRequest)(nil),     // 24: ortolan.v1.GetAssignmentRequest
+	(*GetAssignmentResponse)(nil),    // 25: ortolan.v1.GetAssignmentResponse
+	(*WatchAssignmentsRequest)(nil),  // 26: ortolan.v1.WatchAssignmentsRequest
+	(*WatchAssignmentsResponse)(nil), // 27: ortolan.v1.WatchAssignmentsResponse
+	(*PlanAssignmentRequest)(nil),    // 28: ortolan.v1.PlanAssignmentRequest
+	(*PlanAssignmentResponse)(nil),   // 29: ortolan.v1.PlanAssignmentResponse
+	nil,                              // 30: ortolan.v1.Provider.VersionsEntry
+	nil,                              // 31: ortolan.v1.Rung.OptionsEntry
+	nil,                              // 32: ortolan.v1.ProviderShare.OperatorsEntry
+	nil,                              // 33: ortolan.v1.ProviderShare.EffectiveOptionsEntry
+	nil,                              // 34: ortolan.v1.AssignmentSummary.NodesEntry
+	(*timestamppb.Timestamp)(nil),    // 35: google.protobuf.Timestamp
+	(*CacheUse)(nil),                 // 36: ortolan.v1.CacheUse
+	(*NumericCheck)(nil),             // 37: ortolan.v1.NumericCheck
+	(*Drift)(nil),                    // 38: ortolan.v1.Drift
+	(*Event)(nil),                    // 39: ortolan.v1.Event
 }
 var file_ortolan_v1_provider_reflection_proto_depIdxs = []int32{
-	43, // 0: ortolan.v1.GetServerResponse.started_at:type_name -> google.protobuf.Timestamp
-	8,  // 1: ortolan.v1.GetServerResponse.limits:type_name -> ortolan.v1.Limits
+	35, // 0: ortolan.v1.GetServerResponse.started_at:type_name -> google.protobuf.Timestamp
+	6,  // 1: ortolan.v1.GetServerResponse.limits:type_name -> ortolan.v1.Limits
 	0,  // 2: ortolan.v1.Check.outcome:type_name -> ortolan.v1.Check.Outcome
 	1,  // 3: ortolan.v1.Provider.availability:type_name -> ortolan.v1.Provider.Availability
-	9,  // 4: ortolan.v1.Provider.checks:type_name -> ortolan.v1.Check
-	10, // 5: ortolan.v1.Provider.devices:type_name -> ortolan.v1.Device
-	38, // 6: ortolan.v1.Provider.versions:type_name -> ortolan.v1.Provider.VersionsEntry
-	11, // 7: ortolan.v1.Provider.options:type_name -> ortolan.v1.Option
-	12, // 8: ortolan.v1.ListProvidersResponse.providers:type_name -> ortolan.v1.Provider
-	39, // 9: ortolan.v1.Rung.options:type_name -> ortolan.v1.Rung.OptionsEntry
+	7,  // 4: ortolan.v1.Provider.checks:type_name -> ortolan.v1.Check
+	8,  // 5: ortolan.v1.Provider.devices:type_name -> ortolan.v1.Device
+	30, // 6: ortolan.v1.Provider.versions:type_name -> ortolan.v1.Provider.VersionsEntry
+	9,  // 7: ortolan.v1.Provider.options:type_name -> ortolan.v1.Option
+	10, // 8: ortolan.v1.ListProvidersResponse.providers:type_name -> ortolan.v1.Provider
+	31, // 9: ortolan.v1.Rung.options:type_name -> ortolan.v1.Rung.OptionsEntry
 	2,  // 10: ortolan.v1.Attempt.outcome:type_name -> ortolan.v1.Attempt.Outcome
-	18, // 11: ortolan.v1.Attempt.cache:type_name -> ortolan.v1.CacheUse
-	19, // 12: ortolan.v1.Attempt.numeric:type_name -> ortolan.v1.NumericCheck
-	3,  // 13: ortolan.v1.CacheUse.result:type_name -> ortolan.v1.CacheUse.Result
-	20, // 14: ortolan.v1.NumericCheck.outputs:type_name -> ortolan.v1.NumericDifference
-	40, // 15: ortolan.v1.ProviderShare.operators:type_name -> ortolan.v1.ProviderShare.OperatorsEntry
-	21, // 16: ortolan.v1.ProviderShare.node_list:type_name -> ortolan.v1.Node
-	41, // 17: ortolan.v1.ProviderShare.effective_options:type_name -> ortolan.v1.ProviderShare.EffectiveOptionsEntry
-	4,  // 18: ortolan.v1.Verdict.state:type_name -> ortolan.v1.Verdict.State
-	15, // 19: ortolan.v1.Assignment.chain:type_name -> ortolan.v1.Rung
-	16, // 20: ortolan.v1.Assignment.contract:type_name -> ortolan.v1.Contract
-	17, // 21: ortolan.v1.Assignment.attempts:type_name -> ortolan.v1.Attempt
-	22, // 22: ortolan.v1.Assignment.shares:type_name -> ortolan.v1.ProviderShare
-	23, // 23: ortolan.v1.Assignment.placements:type_name -> ortolan.v1.Placement
-	24, // 24: ortolan.v1.Assignment.verdict:type_name -> ortolan.v1.Verdict
-	43, // 25: ortolan.v1.Assignment.loaded_at:type_name -> google.protobuf.Timestamp
-	26, // 26: ortolan.v1.Assignment.drift:type_name -> ortolan.v1.Drift
-	28, // 27: ortolan.v1.Assignment.events:type_name -> ortolan.v1.Event
-	27, // 28: ortolan.v1.Drift.moved_down:type_name -> ortolan.v1.MovedNode
-	27, // 29: ortolan.v1.Drift.moved_up:type_name -> ortolan.v1.MovedNode
-	43, // 30: ortolan.v1.Event.at:type_name -> google.protobuf.Timestamp
-	5,  // 31: ortolan.v1.Event.kind:type_name -> ortolan.v1.Event.Kind
-	4,  // 32: ortolan.v1.AssignmentSummary.verdict:type_name -> ortolan.v1.Verdict.State
-	42, // 33: ortolan.v1.AssignmentSummary.nodes:type_name -> ortolan.v1.AssignmentSummary.NodesEntry
-	43, // 34: ortolan.v1.AssignmentSummary.changed_at:type_name -> google.protobuf.Timestamp
-	28, // 35: ortolan.v1.AssignmentSummary.last_event:type_name -> ortolan.v1.Event
-	29, // 36: ortolan.v1.ListAssignmentsResponse.assignments:type_name -> ortolan.v1.AssignmentSummary
-	25, // 37: ortolan.v1.GetAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
-	29, // 38: ortolan.v1.WatchAssignmentsResponse.assignment:type_name -> ortolan.v1.AssignmentSummary
-	15, // 39: ortolan.v1.PlanAssignmentRequest.chain:type_name -> ortolan.v1.Rung
-	25, // 40: ortolan.v1.PlanAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
-	6,  // 41: ortolan.v1.ProviderReflection.GetServer:input_type -> ortolan.v1.GetServerRequest
-	13, // 42: ortolan.v1.ProviderReflection.ListProviders:input_type -> ortolan.v1.ListProvidersRequest
-	30, // 43: ortolan.v1.ProviderReflection.ListAssignments:input_type -> ortolan.v1.ListAssignmentsRequest
-	32, // 44: ortolan.v1.ProviderReflection.GetAssignment:input_type -> ortolan.v1.GetAssignmentRequest
-	34, // 45: ortolan.v1.ProviderReflection.WatchAssignments:input_type -> ortolan.v1.WatchAssignmentsRequest
-	36, // 46: ortolan.v1.ProviderReflection.PlanAssignment:input_type -> ortolan.v1.PlanAssignmentRequest
-	7,  // 47: ortolan.v1.ProviderReflection.GetServer:output_type -> ortolan.v1.GetServerResponse
-	14, // 48: ortolan.v1.ProviderReflection.ListProviders:output_type -> ortolan.v1.ListProvidersResponse
-	31, // 49: ortolan.v1.ProviderReflection.ListAssignments:output_type -> ortolan.v1.ListAssignmentsResponse
-	33, // 50: ortolan.v1.ProviderReflection.GetAssignment:output_type -> ortolan.v1.GetAssignmentResponse
-	35, // 51: ortolan.v1.ProviderReflection.WatchAssignments:output_type -> ortolan.v1.WatchAssignmentsResponse
-	37, // 52: ortolan.v1.ProviderReflection.PlanAssignment:output_type -> ortolan.v1.PlanAssignmentResponse
-	47, // [47:53] is the sub-list for method output_type
-	41, // [41:47] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	36, // 11: ortolan.v1.Attempt.cache:type_name -> ortolan.v1.CacheUse
+	37, // 12: ortolan.v1.Attempt.numeric:type_name -> ortolan.v1.NumericCheck
+	32, // 13: ortolan.v1.ProviderShare.operators:type_name -> ortolan.v1.ProviderShare.OperatorsEntry
+	16, // 14: ortolan.v1.ProviderShare.node_list:type_name -> ortolan.v1.Node
+	33, // 15: ortolan.v1.ProviderShare.effective_options:type_name -> ortolan.v1.ProviderShare.EffectiveOptionsEntry
+	3,  // 16: ortolan.v1.Verdict.state:type_name -> ortolan.v1.Verdict.State
+	13, // 17: ortolan.v1.Assignment.chain:type_name -> ortolan.v1.Rung
+	14, // 18: ortolan.v1.Assignment.contract:type_name -> ortolan.v1.Contract
+	15, // 19: ortolan.v1.Assignment.attempts:type_name -> ortolan.v1.Attempt
+	17, // 20: ortolan.v1.Assignment.shares:type_name -> ortolan.v1.ProviderShare
+	18, // 21: ortolan.v1.Assignment.placements:type_name -> ortolan.v1.Placement
+	19, // 22: ortolan.v1.Assignment.verdict:type_name -> ortolan.v1.Verdict
+	35, // 23: ortolan.v1.Assignment.loaded_at:type_name -> google.protobuf.Timestamp
+	38, // 24: ortolan.v1.Assignment.drift:type_name -> ortolan.v1.Drift
+	39, // 25: ortolan.v1.Assignment.events:type_name -> ortolan.v1.Event
+	3,  // 26: ortolan.v1.AssignmentSummary.verdict:type_name -> ortolan.v1.Verdict.State
+	34, // 27: ortolan.v1.AssignmentSummary.nodes:type_name -> ortolan.v1.AssignmentSummary.NodesEntry
+	35, // 28: ortolan.v1.AssignmentSummary.changed_at:type_name -> google.protobuf.Timestamp
+	39, // 29: ortolan.v1.AssignmentSummary.last_event:type_name -> ortolan.v1.Event
+	21, // 30: ortolan.v1.ListAssignmentsResponse.assignments:type_name -> ortolan.v1.AssignmentSummary
+	20, // 31: ortolan.v1.GetAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
+	21, // 32: ortolan.v1.WatchAssignmentsResponse.assignment:type_name -> ortolan.v1.AssignmentSummary
+	13, // 33: ortolan.v1.PlanAssignmentRequest.chain:type_name -> ortolan.v1.Rung
+	20, // 34: ortolan.v1.PlanAssignmentResponse.assignment:type_name -> ortolan.v1.Assignment
+	4,  // 35: ortolan.v1.ProviderReflection.GetServer:input_type -> ortolan.v1.GetServerRequest
+	11, // 36: ortolan.v1.ProviderReflection.ListProviders:input_type -> ortolan.v1.ListProvidersRequest
+	22, // 37: ortolan.v1.ProviderReflection.ListAssignments:input_type -> ortolan.v1.ListAssignmentsRequest
+	24, // 38: ortolan.v1.ProviderReflection.GetAssignment:input_type -> ortolan.v1.GetAssignmentRequest
+	26, // 39: ortolan.v1.ProviderReflection.WatchAssignments:input_type -> ortolan.v1.WatchAssignmentsRequest
+	28, // 40: ortolan.v1.ProviderReflection.PlanAssignment:input_type -> ortolan.v1.PlanAssignmentRequest
+	5,  // 41: ortolan.v1.ProviderReflection.GetServer:output_type -> ortolan.v1.GetServerResponse
+	12, // 42: ortolan.v1.ProviderReflection.ListProviders:output_type -> ortolan.v1.ListProvidersResponse
+	23, // 43: ortolan.v1.ProviderReflection.ListAssignments:output_type -> ortolan.v1.ListAssignmentsResponse
+	25, // 44: ortolan.v1.ProviderReflection.GetAssignment:output_type -> ortolan.v1.GetAssignmentResponse
+	27, // 45: ortolan.v1.ProviderReflection.WatchAssignments:output_type -> ortolan.v1.WatchAssignmentsResponse
+	29, // 46: ortolan.v1.ProviderReflection.PlanAssignment:output_type -> ortolan.v1.PlanAssignmentResponse
+	41, // [41:47] is the sub-list for method output_type
+	35, // [35:41] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_ortolan_v1_provider_reflection_proto_init() }
@@ -3200,13 +2534,14 @@ func file_ortolan_v1_provider_reflection_proto_init() {
 	if File_ortolan_v1_provider_reflection_proto != nil {
 		return
 	}
+	file_ortolan_v1_findings_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ortolan_v1_provider_reflection_proto_rawDesc), len(file_ortolan_v1_provider_reflection_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   37,
+			NumEnums:      4,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,6 +12,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ortolan.v1 import findings_pb2 as _findings_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -508,11 +509,11 @@ class Attempt(_message.Message):
         """ONNX Runtime's own log lines of this attempt, warnings and worse."""
 
     @_builtins.property
-    def cache(self) -> Global___CacheUse:
+    def cache(self) -> _findings_pb2.CacheUse:
         """What the cache of compiled artefacts had; absent for a provider that compiles none, or without a cache."""
 
     @_builtins.property
-    def numeric(self) -> Global___NumericCheck:
+    def numeric(self) -> _findings_pb2.NumericCheck:
         """How its answers to the warm-up data compare with the CPU's; absent where they were not compared."""
 
     def __init__(
@@ -525,8 +526,8 @@ class Attempt(_message.Message):
         reason: _builtins.str = ...,
         seconds: _builtins.float = ...,
         log: _abc.Iterable[_builtins.str] | None = ...,
-        cache: Global___CacheUse | None = ...,
-        numeric: Global___NumericCheck | None = ...,
+        cache: _findings_pb2.CacheUse | None = ...,
+        numeric: _findings_pb2.NumericCheck | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "numeric", b"numeric"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -535,139 +536,6 @@ class Attempt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
-
-@_typing.final
-class CacheUse(_message.Message):
-    """One look into the cache of compiled artefacts."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    class _Result:
-        ValueType = _typing.NewType("ValueType", _builtins.int)
-        V: _TypeAlias = ValueType  # noqa: Y015
-
-    class _ResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CacheUse._Result.ValueType], _builtins.type):
-        DESCRIPTOR: _descriptor.EnumDescriptor
-        UNSPECIFIED: CacheUse._Result.ValueType  # 0
-        HIT: CacheUse._Result.ValueType  # 1
-        """What was there was loaded as it is."""
-        MISS: CacheUse._Result.ValueType  # 2
-        """Nothing was there, and it was built."""
-        STALE: CacheUse._Result.ValueType  # 3
-        """What was there was built for other versions, another device or other options, and it was built anew."""
-
-    class Result(_Result, metaclass=_ResultEnumTypeWrapper): ...
-    UNSPECIFIED: CacheUse.Result.ValueType  # 0
-    HIT: CacheUse.Result.ValueType  # 1
-    """What was there was loaded as it is."""
-    MISS: CacheUse.Result.ValueType  # 2
-    """Nothing was there, and it was built."""
-    STALE: CacheUse.Result.ValueType  # 3
-    """What was there was built for other versions, another device or other options, and it was built anew."""
-
-    RESULT_FIELD_NUMBER: _builtins.int
-    KEY_FIELD_NUMBER: _builtins.int
-    FOLDER_FIELD_NUMBER: _builtins.int
-    BYTES_FIELD_NUMBER: _builtins.int
-    SECONDS_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    result: Global___CacheUse.Result.ValueType
-    key: _builtins.str
-    """A hash of the model's bytes, the provider and its version, driver, device and options."""
-    folder: _builtins.str
-    bytes: _builtins.int
-    seconds: _builtins.float
-    """How long the build took, or the wait for another process that built it."""
-    reason: _builtins.str
-    """Of a stale one: what has changed. Of a missing one: why it was not kept, if so."""
-    def __init__(
-        self,
-        *,
-        result: Global___CacheUse.Result.ValueType = ...,
-        key: _builtins.str = ...,
-        folder: _builtins.str = ...,
-        bytes: _builtins.int = ...,
-        seconds: _builtins.float = ...,
-        reason: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "folder", b"folder", "key", b"key", "reason", b"reason", "result", b"result", "seconds", b"seconds"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CacheUse: _TypeAlias = CacheUse  # noqa: Y015
-
-@_typing.final
-class NumericCheck(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    OUTPUTS_FIELD_NUMBER: _builtins.int
-    SAMPLES_FIELD_NUMBER: _builtins.int
-    RECORDED_FIELD_NUMBER: _builtins.int
-    SKIPPED_FIELD_NUMBER: _builtins.int
-    samples: _builtins.int
-    """Samples that were compared."""
-    recorded: _builtins.bool
-    """Were the inputs recorded ones? Else they were made up."""
-    skipped: _builtins.str
-    """Why nothing was compared, e.g. "RandomNormal draws random numbers"."""
-    @_builtins.property
-    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumericDifference]:
-        """One for each output."""
-
-    def __init__(
-        self,
-        *,
-        outputs: _abc.Iterable[Global___NumericDifference] | None = ...,
-        samples: _builtins.int = ...,
-        recorded: _builtins.bool = ...,
-        skipped: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["outputs", b"outputs", "recorded", b"recorded", "samples", b"samples", "skipped", b"skipped"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NumericCheck: _TypeAlias = NumericCheck  # noqa: Y015
-
-@_typing.final
-class NumericDifference(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    OUTPUT_FIELD_NUMBER: _builtins.int
-    MAX_ABS_FIELD_NUMBER: _builtins.int
-    MAX_REL_FIELD_NUMBER: _builtins.int
-    COSINE_FIELD_NUMBER: _builtins.int
-    TOP1_AGREEMENT_FIELD_NUMBER: _builtins.int
-    WITHIN_TOLERANCE_FIELD_NUMBER: _builtins.int
-    output: _builtins.str
-    max_abs: _builtins.float
-    """-1 where there is none, as for BYTES."""
-    max_rel: _builtins.float
-    cosine: _builtins.float
-    """-2: none."""
-    top1_agreement: _builtins.float
-    """Share of rows whose largest value is at the same place; -1: none."""
-    within_tolerance: _builtins.bool
-    def __init__(
-        self,
-        *,
-        output: _builtins.str = ...,
-        max_abs: _builtins.float = ...,
-        max_rel: _builtins.float = ...,
-        cosine: _builtins.float = ...,
-        top1_agreement: _builtins.float = ...,
-        within_tolerance: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosine", b"cosine", "max_abs", b"max_abs", "max_rel", b"max_rel", "output", b"output", "top1_agreement", b"top1_agreement", "within_tolerance", b"within_tolerance"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NumericDifference: _TypeAlias = NumericDifference  # noqa: Y015
 
 @_typing.final
 class Node(_message.Message):
@@ -923,11 +791,11 @@ class Assignment(_message.Message):
     @_builtins.property
     def loaded_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def drift(self) -> Global___Drift:
+    def drift(self) -> _findings_pb2.Drift:
         """Held against its assignment.lock; absent without one."""
 
     @_builtins.property
-    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_findings_pb2.Event]:
         """What happened to it since it was loaded, the newest last; the last 64."""
 
     def __init__(
@@ -950,8 +818,8 @@ class Assignment(_message.Message):
         verdict: Global___Verdict | None = ...,
         loaded_at: _timestamp_pb2.Timestamp | None = ...,
         load_seconds: _builtins.float = ...,
-        drift: Global___Drift | None = ...,
-        events: _abc.Iterable[Global___Event] | None = ...,
+        drift: _findings_pb2.Drift | None = ...,
+        events: _abc.Iterable[_findings_pb2.Event] | None = ...,
         standby_rung: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "drift", b"drift", "loaded_at", b"loaded_at", "verdict", b"verdict"]  # noqa: Y015
@@ -961,149 +829,6 @@ class Assignment(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
-
-@_typing.final
-class Drift(_message.Message):
-    """An assignment held against another: that of assignment.lock, or of the version that served before."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MOVED_DOWN_FIELD_NUMBER: _builtins.int
-    MOVED_UP_FIELD_NUMBER: _builtins.int
-    ADDED_FIELD_NUMBER: _builtins.int
-    REMOVED_FIELD_NUMBER: _builtins.int
-    DIFFERENCES_FIELD_NUMBER: _builtins.int
-    POLICY_FIELD_NUMBER: _builtins.int
-    policy: _builtins.str
-    """"refuse", "degrade" or "warn"."""
-    @_builtins.property
-    def moved_down(self) -> _containers.RepeatedCompositeFieldContainer[Global___MovedNode]:
-        """Nodes that run on a provider further down the chain than before."""
-
-    @_builtins.property
-    def moved_up(self) -> _containers.RepeatedCompositeFieldContainer[Global___MovedNode]: ...
-    @_builtins.property
-    def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Nodes that were not there, or are not there any more."""
-
-    @_builtins.property
-    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What else differs: "onnxruntime: 1.31.1, now 1.32.0"."""
-
-    def __init__(
-        self,
-        *,
-        moved_down: _abc.Iterable[Global___MovedNode] | None = ...,
-        moved_up: _abc.Iterable[Global___MovedNode] | None = ...,
-        added: _abc.Iterable[_builtins.str] | None = ...,
-        removed: _abc.Iterable[_builtins.str] | None = ...,
-        differences: _abc.Iterable[_builtins.str] | None = ...,
-        policy: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "differences", b"differences", "moved_down", b"moved_down", "moved_up", b"moved_up", "policy", b"policy", "removed", b"removed"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Drift: _TypeAlias = Drift  # noqa: Y015
-
-@_typing.final
-class MovedNode(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    OP_TYPE_FIELD_NUMBER: _builtins.int
-    FROM_PROVIDER_FIELD_NUMBER: _builtins.int
-    TO_PROVIDER_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    op_type: _builtins.str
-    from_provider: _builtins.str
-    """Short names of providers; "openvino at rung 1" where both have the same."""
-    to_provider: _builtins.str
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        op_type: _builtins.str = ...,
-        from_provider: _builtins.str = ...,
-        to_provider: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_provider", b"from_provider", "name", b"name", "op_type", b"op_type", "to_provider", b"to_provider"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MovedNode: _TypeAlias = MovedNode  # noqa: Y015
-
-@_typing.final
-class Event(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    class _Kind:
-        ValueType = _typing.NewType("ValueType", _builtins.int)
-        V: _TypeAlias = ValueType  # noqa: Y015
-
-    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Event._Kind.ValueType], _builtins.type):
-        DESCRIPTOR: _descriptor.EnumDescriptor
-        UNSPECIFIED: Event._Kind.ValueType  # 0
-        LOADED: Event._Kind.ValueType  # 1
-        DEVICE_FAILED: Event._Kind.ValueType  # 2
-        """A device failed, or a run hung: the session is used no more."""
-        FAILED_OVER: Event._Kind.ValueType  # 3
-        """A lower rung serves now."""
-        PROBE_FAILED: Event._Kind.ValueType  # 4
-        """A rung above was tried, and is not fit yet."""
-        RECOVERED: Event._Kind.ValueType  # 5
-        """A higher rung serves again."""
-        RELOAD_REFUSED: Event._Kind.ValueType  # 6
-        """A newer load was not taken; this version serves on."""
-
-    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
-    UNSPECIFIED: Event.Kind.ValueType  # 0
-    LOADED: Event.Kind.ValueType  # 1
-    DEVICE_FAILED: Event.Kind.ValueType  # 2
-    """A device failed, or a run hung: the session is used no more."""
-    FAILED_OVER: Event.Kind.ValueType  # 3
-    """A lower rung serves now."""
-    PROBE_FAILED: Event.Kind.ValueType  # 4
-    """A rung above was tried, and is not fit yet."""
-    RECOVERED: Event.Kind.ValueType  # 5
-    """A higher rung serves again."""
-    RELOAD_REFUSED: Event.Kind.ValueType  # 6
-    """A newer load was not taken; this version serves on."""
-
-    AT_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    FROM_RUNG_FIELD_NUMBER: _builtins.int
-    TO_RUNG_FIELD_NUMBER: _builtins.int
-    kind: Global___Event.Kind.ValueType
-    reason: _builtins.str
-    from_rung: _builtins.int
-    """Rungs; 0: none."""
-    to_rung: _builtins.int
-    @_builtins.property
-    def at(self) -> _timestamp_pb2.Timestamp: ...
-    def __init__(
-        self,
-        *,
-        at: _timestamp_pb2.Timestamp | None = ...,
-        kind: Global___Event.Kind.ValueType = ...,
-        reason: _builtins.str = ...,
-        from_rung: _builtins.int = ...,
-        to_rung: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "from_rung", b"from_rung", "kind", b"kind", "reason", b"reason", "to_rung", b"to_rung"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class AssignmentSummary(_message.Message):
@@ -1162,7 +887,7 @@ class AssignmentSummary(_message.Message):
         """When its state or its rung last changed."""
 
     @_builtins.property
-    def last_event(self) -> Global___Event:
+    def last_event(self) -> _findings_pb2.Event:
         """The newest of its events."""
 
     def __init__(
@@ -1179,7 +904,7 @@ class AssignmentSummary(_message.Message):
         node_share: _builtins.float = ...,
         reason: _builtins.str = ...,
         changed_at: _timestamp_pb2.Timestamp | None = ...,
-        last_event: Global___Event | None = ...,
+        last_event: _findings_pb2.Event | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "last_event", b"last_event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ortolan.v1 import findings_pb2 as found
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._render_drift import drift_lines
 from ortolan_server.commands._render_events import events_lines
@@ -33,9 +34,9 @@ _LOG_LINES = 5
 _DRIFT_LINES = 12
 
 
-def _cache(use: pb.CacheUse) -> Text:
+def _cache(use: found.CacheUse) -> Text:
     """`cache HIT  12.3 MiB`, and why where there is a reason."""
-    word = pb.CacheUse.Result.Name(use.result)
+    word = found.CacheUse.Result.Name(use.result)
     size = f"  {size_text(use.bytes)}" if use.bytes else ""
     reason = f"  {use.reason}" if use.reason else ""
     return Text.assemble("cache ", (word, _CACHE.get(word, DOUBTFUL)), (size, QUIET), reason)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
+from ortolan.v1 import findings_pb2 as found
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._console import answers
 from ortolan_server.commands._styles import BAD, GOOD, QUIET
@@ -27,7 +28,7 @@ def print_drift(assignments: Iterable[pb.Assignment]) -> None:
             answers().print(Text(f"! {reason}"), soft_wrap=True)
 
 
-def drift_lines(drift: pb.Drift) -> list[Text]:
+def drift_lines(drift: found.Drift) -> list[Text]:
     """`-` is a node that moved down, `+` one that moved up, `~` what else differs."""
     lines = [
         *_moved("-", BAD, drift.moved_down),
@@ -39,7 +40,7 @@ def drift_lines(drift: pb.Drift) -> list[Text]:
     return lines or [Text("as in assignment.lock", GOOD)]
 
 
-def _moved(mark: str, style: str, nodes: Iterable[pb.MovedNode]) -> list[Text]:
+def _moved(mark: str, style: str, nodes: Iterable[found.MovedNode]) -> list[Text]:
     nodes = list(nodes)
     width = max((len(_named(node)) for node in nodes), default=0)
     return [
@@ -47,5 +48,5 @@ def _moved(mark: str, style: str, nodes: Iterable[pb.MovedNode]) -> list[Text]:
     ]
 
 
-def _named(node: pb.MovedNode) -> str:
+def _named(node: found.MovedNode) -> str:
     return f"{node.name} ({node.op_type})"

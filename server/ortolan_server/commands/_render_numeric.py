@@ -1,6 +1,6 @@
 """The numeric check of an attempt, on one line."""
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_server.units import counted
 
 __all__ = ["numeric_text"]

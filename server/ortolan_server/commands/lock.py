@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_server.chains.contract import VerdictState
 from ortolan_server.commands._console import BROKEN, FAILURE, answers, complain, message_dict, print_json
 from ortolan_server.commands._durable import write_durably

@@ -1,6 +1,6 @@
 """One look into the cache of what providers compile, as a message of `ortolan.v1`."""
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_server.cache.use import CacheUse
 
 __all__ = ["cache_message"]

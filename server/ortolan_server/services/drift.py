@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_server.chains.drift import Drift, MovedNode
 
 __all__ = ["drift_message"]

@@ -1,6 +1,6 @@
 """The numeric check of an attempt, as a message of `ortolan.v1`."""
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_server.chains.numeric import NumericCheck
 from ortolan_server.tensors.difference import Difference
 

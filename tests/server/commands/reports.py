@@ -1,5 +1,6 @@
 """Assignments as servers report them: one kept on the second rung, one broken."""
 
+from ortolan.v1 import findings_pb2 as found
 from ortolan.v1 import provider_reflection_pb2 as pb
 
 KEPT = pb.Assignment(
@@ -29,7 +30,9 @@ KEPT = pb.Assignment(
             provider="cuda",
             outcome=pb.Attempt.OPENED,
             seconds=1.24,
-            numeric=pb.NumericCheck(outputs=[pb.NumericDifference(output="y", max_abs=2e-6, cosine=1)], samples=3),
+            numeric=found.NumericCheck(
+                outputs=[found.NumericDifference(output="y", max_abs=2e-6, cosine=1)], samples=3
+            ),
         ),
         pb.Attempt(rung=3, provider="cpu", outcome=pb.Attempt.NOT_NEEDED),
     ],

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from ortolan.v1 import findings_pb2 as found
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.commands._render import render_assignment
 from ortolan_server.commands._render_summaries import render_summaries
@@ -52,13 +53,16 @@ def test_a_kept_contract_on_the_second_rung() -> None:
 @pytest.mark.parametrize(
     ("use", "told"),
     [
-        (pb.CacheUse(result=pb.CacheUse.HIT, bytes=12_897_485), "opened in 0.0 s cache HIT 12.3 MiB"),
-        (pb.CacheUse(result=pb.CacheUse.MISS, bytes=2048), "opened in 0.0 s cache MISS 2.0 KiB"),
-        (pb.CacheUse(result=pb.CacheUse.STALE, bytes=5, reason="driver 1 -> 2"), "cache STALE 5 bytes driver 1 -> 2"),
-        (pb.CacheUse(result=pb.CacheUse.MISS, reason="not kept: why"), "cache MISS not kept: why"),
+        (found.CacheUse(result=found.CacheUse.HIT, bytes=12_897_485), "opened in 0.0 s cache HIT 12.3 MiB"),
+        (found.CacheUse(result=found.CacheUse.MISS, bytes=2048), "opened in 0.0 s cache MISS 2.0 KiB"),
+        (
+            found.CacheUse(result=found.CacheUse.STALE, bytes=5, reason="driver 1 -> 2"),
+            "cache STALE 5 bytes driver 1 -> 2",
+        ),
+        (found.CacheUse(result=found.CacheUse.MISS, reason="not kept: why"), "cache MISS not kept: why"),
     ],
 )
-def test_what_the_cache_had_stands_with_the_attempt(use: pb.CacheUse, told: str) -> None:
+def test_what_the_cache_had_stands_with_the_attempt(use: found.CacheUse, told: str) -> None:
     attempt = pb.Attempt(rung=1, provider="openvino", outcome=pb.Attempt.OPENED, cache=use)
     assert told in _text(pb.Assignment(attempts=[attempt]))
 

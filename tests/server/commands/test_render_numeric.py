@@ -2,7 +2,7 @@
 
 import pytest
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_server.commands._render_numeric import numeric_text
 
 Y = pb.NumericDifference(output="y", max_abs=1.2e-6, cosine=1.0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ortolan.inference import inference_pb2
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.allocation import Allocation
 from ortolan_server.cache.cache import Cache

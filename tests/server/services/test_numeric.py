@@ -1,6 +1,6 @@
 """The numeric check as a message: what is not known has a number that no figure has."""
 
-from ortolan.v1 import provider_reflection_pb2 as pb
+from ortolan.v1 import findings_pb2 as pb
 from ortolan_server.chains.numeric import NumericCheck
 from ortolan_server.services.numeric import numeric_message
 from ortolan_server.tensors.difference import Difference
