@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +49,12 @@ def list(cache_dir: CacheDir = "", *, as_json: _AsJson = False) -> None:  # noqa
     if as_json:
         print_json([_as_json(each) for each in listed])
     else:
-        answers().print(_table(listed, folder))
+        console = answers()
+        if listed:
+            console.print(_table(listed), Text())
+        total = size_text(sum(each.kept.size_bytes for each in listed))
+        count = "1 entry" if len(listed) == 1 else f"{len(listed)} entries"
+        console.print(Text(f"{count}, {total}, in {folder.path}", QUIET), soft_wrap=True)
 
 
 def prune(  # noqa: PLR0913 (the options of the command)
@@ -149,12 +153,7 @@ def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _table(listed: Sequence[_Listed], folder: CacheFolder) -> RenderableType:
-    total = size_text(sum(each.kept.size_bytes for each in listed))
-    count = "1 entry" if len(listed) == 1 else f"{len(listed)} entries"
-    ending = Text(f"{count}, {total}, in {folder.path}", QUIET)
-    if not listed:
-        return ending
+def _table(listed: Sequence[_Listed]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)
     table.add_column("MODEL", overflow="fold")
     for heading in ("PROVIDER", "KEY"):
@@ -172,7 +171,7 @@ def _table(listed: Sequence[_Listed], folder: CacheFolder) -> RenderableType:
             _when(each.kept.last_used_s)[:16].replace("T", " "),
             Text("in use" if each.in_use else "" if each.record else "not whole", QUIET),
         )
-    return Group(table, Text(), ending)
+    return table
 
 
 def _model(record: Record | None) -> str:

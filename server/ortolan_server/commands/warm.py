@@ -72,7 +72,10 @@ def warm(
     if as_json:
         print_json([_as_json(each) for each in found])
     else:
-        answers().print(_table(found, folder))
+        console = answers()
+        console.print(_table(found))
+        if found:
+            console.print(Text(f"\nkept in {folder}", QUIET), soft_wrap=True)
     if any(each.outcome.is_failure for each in found):
         raise typer.Exit(FAILURE)
 
@@ -126,7 +129,7 @@ def _as_json(each: Ahead) -> dict[str, object]:
     }
 
 
-def _table(found: Sequence[Ahead], folder: Path) -> RenderableType:
+def _table(found: Sequence[Ahead]) -> RenderableType:
     if not found:
         return Text("no rung of these models keeps what it compiles", QUIET)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)
@@ -147,4 +150,4 @@ def _table(found: Sequence[Ahead], folder: Path) -> RenderableType:
     parts: list[RenderableType] = [table]
     if reasons.row_count:
         parts += [Text(), reasons]
-    return Group(*parts, Text(), Text(f"kept in {folder}", QUIET))
+    return Group(*parts)
