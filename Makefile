@@ -22,8 +22,8 @@ serve: $(SERVE) ## prepare the example models and serve them on 127.0.0.1:8001
 	@exec $(BIN)/ortolan serve examples/models $(ARGS)
 
 .PHONY: test
-test: $(DEV) ## run the tests (ARGS="-k engine -x" goes to pytest)
-	@$(BIN)/python -m pytest --quiet $(ARGS)
+test: $(DEV) ## run the tests, one worker for each core (ARGS="-k engine -x -n 0" goes to pytest)
+	@$(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 .PHONY: test-clients
 test-clients: $(DEV) ## run every language's client against a live server (ARGS="-k go"); what lacks its tools skips

@@ -37,8 +37,8 @@ def main() -> int:
     for result in results:
         word = "passed" if result.passed else "FAILED"
         print(f"{result.name:{width}}  {word}  {result.seconds:6.1f} s  {result.figure}")
-    failed = sum(not result.passed for result in results)
-    print(f"\n{len(results) - failed} passed, {failed} failed")
+    failed = [result.name for result in results if not result.passed]
+    print(f"\n{len(results) - len(failed)} passed, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
     return 1 if failed else 0
 
 
