@@ -131,12 +131,12 @@ def _identity(running: Container) -> None:
 
 
 def _healthy(running: Container, *settings: str) -> None:
-    done = running.run("/usr/bin/env", *settings, *running.image.health, limit_s=running.image.health_timeout_s)
+    done = running.check_health(*settings)
     _equal((done.returncode, done.stdout, done.stderr), (0, "SERVING\n", ""))
 
 
 def _unhealthy(running: Container) -> None:
-    done = running.run(*running.image.health, limit_s=running.image.health_timeout_s)
+    done = running.check_health()
     _equal((done.returncode, done.stdout, done.stderr), (1, "NOT_SERVING\n", ""))
 
 
