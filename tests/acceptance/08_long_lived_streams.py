@@ -25,6 +25,7 @@ WATCHES = 200
 STREAMS = 50
 CHECKS = 100
 LIMIT_MS = 100.0
+ENOUGH = 95  # of the checks: a busy machine holds one up now and then, want of a thread holds up all
 PINGING_S = 35.0
 
 
@@ -60,7 +61,7 @@ def main() -> int:
             for call in held:
                 next(call)
             with Client(server.address) as client:
-                slowest, typical = time_health(client)
+                times_ms = time_health(client)
                 time.sleep(PINGING_S)
                 after = client.infer("add_one", {"x": np.zeros((1, 2), np.float32)})["y"].tolist()
             alive = sum(call.is_active() for call in held)
@@ -68,21 +69,23 @@ def main() -> int:
             for call in held:
                 call.cancel()
     print(f"after {PINGING_S:.0f} s of pings {alive} of {len(held)} streams are open, answer {after}")
+    in_time = sum(each < LIMIT_MS for each in times_ms)
     print(
-        f"health with {WATCHES} watches and {STREAMS} streams open: median {typical:.1f} ms, slowest {slowest:.1f} ms"
+        f"health with {WATCHES} watches and {STREAMS} streams open: {in_time} of {CHECKS} within {LIMIT_MS:.0f} ms, "
+        f"median {median(times_ms):.1f} ms, slowest {max(times_ms):.1f} ms"
     )
-    return 0 if slowest < LIMIT_MS and alive == len(held) and after == [[1.0, 1.0]] else 1
+    return 0 if in_time >= ENOUGH and alive == len(held) and after == [[1.0, 1.0]] else 1
 
 
-def time_health(client: Client) -> tuple[float, float]:
-    """Slowest and median of many checks, in milliseconds."""
+def time_health(client: Client) -> list[float]:
+    """Milliseconds of each of many checks."""
     client.health()
     times_ms = []
     for _ in range(CHECKS):
         started_s = time.perf_counter()
         client.health()
         times_ms.append((time.perf_counter() - started_s) * 1e3)
-    return max(times_ms), median(times_ms)
+    return times_ms
 
 
 if __name__ == "__main__":
