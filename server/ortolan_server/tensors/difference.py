@@ -22,7 +22,7 @@ class Difference(BaseModel):
     max_abs: float | None
     """None: not numbers, or of another shape."""
     max_rel: float | None
-    """|a - b| / max(|b|, 1e-6 x the largest |b|), where b is the CPU's."""
+    """|a - b| / max(|b|, 1e-6 x the largest |b|), where b is the CPU's; the largest of all its answers."""
     cosine: float | None
     top1_agreement: float | None
     """Share of rows whose largest value stands at the same place of the last axis; None below two values a row."""
@@ -37,9 +37,11 @@ class Tolerance:
     """Which differences are allowed.
 
     |a - b| <= atol x the largest |b| + rtol x |b| everywhere, where b is the CPU's; NaN and infinities at the same
-    places. Whole numbers and texts are the same or not, and `min_equal` of them must be. The defaults are for what ten
-    bits of mantissa (TF32, FP16) leave of a value. FP32 in another order of summing is a thousand times closer; a wrong
-    kernel, a lost weight or a bad scale is not within it.
+    places. The largest is that of all its answers, as if the inputs had come as one batch: a single value has no scale
+    of its own, and one that is near zero by cancellation may be far off by its own measure. Whole numbers and texts are
+    the same or not, and `min_equal` of them must be. The defaults are for what ten bits of mantissa (TF32, FP16) leave
+    of a value. FP32 in another order of summing is a thousand times closer; a wrong kernel, a lost weight or a bad
+    scale is not within it.
     """
 
     atol: float = 1e-3
@@ -76,17 +78,18 @@ def compare(
         pairs = [(_from_bfloat16(ours), _from_bfloat16(theirs)) for ours, theirs in pairs]
     is_float = pairs[0][0].dtype.kind == "f"
     wide = [(ours.astype(np.float64), theirs.astype(np.float64)) for ours, theirs in pairs]
+    largest = max(_largest(_finite(ours, theirs)[1]) for ours, theirs in wide)
     equal = all(np.array_equal(ours, theirs, equal_nan=is_float) for ours, theirs in pairs)
     cosine = min(_cosine(ours, theirs) for ours, theirs in wide) if is_float else None
     top1 = _top1(wide) if is_float else None
     if is_float:
-        fits = all(_is_close(ours, theirs, tolerance) for ours, theirs in wide) and _are_alike(cosine, top1, tolerance)
+        fits = _are_alike(cosine, top1, tolerance) and all(_is_close(*pair, largest, tolerance) for pair in wide)
     else:
         fits = share_equal(pairs) >= tolerance.min_equal
     return Difference(
         output=output,
         max_abs=max(_max_abs(ours, theirs) for ours, theirs in wide),
-        max_rel=max(_max_rel(ours, theirs) for ours, theirs in wide),
+        max_rel=max(_max_rel(*pair, largest) for pair in wide),
         cosine=cosine,
         top1_agreement=top1,
         equal=equal,
@@ -133,22 +136,22 @@ def _max_abs(ours: Array, theirs: Array) -> float:
         return _largest(a - b)
 
 
-def _max_rel(ours: Array, theirs: Array) -> float:
+def _max_rel(ours: Array, theirs: Array, largest: float) -> float:
     a, b = _finite(ours, theirs)
-    floor = _SMALLEST_OF_LARGEST * _largest(b)
+    floor = _SMALLEST_OF_LARGEST * largest
     if floor == 0:  # the reference is all zeros
         return 0.0 if _largest(a) == 0 else sys.float_info.max
     with np.errstate(over="ignore"):
         return _largest((a - b) / np.maximum(np.abs(b), floor))
 
 
-def _is_close(ours: Array, theirs: Array, tolerance: Tolerance) -> bool:
+def _is_close(ours: Array, theirs: Array, largest: float, tolerance: Tolerance) -> bool:
     same_holes = np.array_equal(
         np.where(np.isfinite(ours), 0.0, ours), np.where(np.isfinite(theirs), 0.0, theirs), equal_nan=True
     )
     a, b = _finite(ours, theirs)
     with np.errstate(over="ignore"):
-        allowed = tolerance.atol * max(_largest(b), _LEAST_LARGEST) + tolerance.rtol * np.abs(b)
+        allowed = tolerance.atol * max(largest, _LEAST_LARGEST) + tolerance.rtol * np.abs(b)
         return same_holes and bool((np.abs(a - b) <= allowed).all())
 
 

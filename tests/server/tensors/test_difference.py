@@ -36,6 +36,13 @@ def test_small_values_are_held_against_the_largest() -> None:
     assert found.max_rel == pytest.approx(0.5 / 1e-3)
 
 
+def test_a_value_near_zero_is_held_against_the_other_answers() -> None:
+    large, small = (fp32(2.0), fp32(2.0)), (fp32(0.0065), fp32(0.005))
+    assert compare("y", "FP32", [large, small]).within_tolerance  # 0.002 + 0.00005
+    assert not compare("y", "FP32", [small]).within_tolerance
+    assert not compare("y", "FP32", [large, (fp32(0.008), fp32(0.005))]).within_tolerance
+
+
 def test_the_worst_of_several_inputs_is_told() -> None:
     close, far = (fp32([1.0, 2.0]), fp32([1.0, 2.0])), (fp32([[3.0, 2.0], [1.0, 2.0]]), fp32([[1.0, 2.0], [1.0, 2.0]]))
     found = compare("y", "FP32", [(close[0][None], close[1][None]), far])

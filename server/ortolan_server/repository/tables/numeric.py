@@ -15,7 +15,7 @@ class Numeric(Table):
         default=1e-3,
         ge=0,
         allow_inf_nan=False,
-        description="Allowed difference of each value, as a part of the largest value of its output.",
+        description="Allowed difference of each value, as a part of the largest of its output in all samples.",
     )
     rtol: float = Field(
         default=1e-2,
