@@ -10,13 +10,14 @@
 | `oom` | fails with the text of an allocator without memory |
 | `oom_above N` | likewise, where the first dimension of the result is above N |
 | `hang` | stays in the kernel until the command is another, and obeys that |
+| `hang_open` | sessions stay in the provider as they open, until the command is another; those that are open compute |
 | `slow MS` | computes so many milliseconds later |
 | `wrong X` | computes, and adds X to each number |
 | `absent` | sessions are refused: `no faulty device here`; those that are open compute |
 | `skip OP …` | sessions leave the nodes of these operators to others; those that are open compute |
 
-A command is read at each compute of a node, and again each 2 ms while it hangs. `absent` and `skip` are read when a
-session opens.
+A command is read at each compute of a node, and again each 2 ms while it hangs. `absent`, `hang_open` and `skip` are
+read when a session opens.
 """
 
 import time
@@ -44,8 +45,8 @@ class Commands:
     def told(self) -> list[str]:
         """What the provider did, in order.
 
-        `opened` and `closed` for a session, `refused` for one that may not open, `hanging` when a compute begins to
-        hang, and `failed COMMAND` for a compute that failed.
+        `opened` and `closed` for a session, `refused` for one that may not open, `hanging` when a compute or
+        an opening begins to hang, and `failed COMMAND` for a compute that failed.
         """
         return self._log.read_text(encoding="utf-8").splitlines() if self._log.exists() else []
 

@@ -216,7 +216,7 @@ static OrtStatus *create_provider(OrtEpFactory *self, const OrtHardwareDevice *c
     (void)self, (void)hardware, (void)metadata, (void)count, (void)logger;
     TRY(ort.HasSessionConfigEntry(options, OPTION, &given));
     if (given) TRY(ort.GetSessionConfigEntry(options, OPTION, path, &size));
-    struct order order = read_order(path);
+    struct order order = read_order_after(path, "hang_open");
     if (says(&order, "absent")) {
         tell(path, "refused", "");
         return ort.CreateStatus(ORT_FAIL, "no faulty device here");

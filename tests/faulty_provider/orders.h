@@ -50,20 +50,24 @@ static void sleep_ns(long ns) {
     nanosleep(&span, NULL);
 }
 
+/* Stays here while it is told to hang so; what it is told after that. */
+static struct order read_order_after(const char *path, const char *hang) {
+    struct order order = read_order(path);
+    if (says(&order, hang)) tell(path, "hanging", "");
+    while (says(&order, hang)) {
+        sleep_ns(POLL_NS);
+        order = read_order(path);
+    }
+    return order;
+}
+
 /* Does as told before a compute whose result has `first` as its first dimension. Sets what to add to each number. */
 static OrtStatus *obey(const char *path, int64_t first, float *wrong) {
-    struct order order = read_order(path);
+    struct order order = read_order_after(path, "hang");
     char text[LONGEST_ORDER + 64] = "";
     int code = ORT_FAIL;
     *wrong = 0;
-    if (says(&order, "hang")) {
-        tell(path, "hanging", "");
-        while (says(&order, "hang")) {
-            sleep_ns(POLL_NS);
-            order = read_order(path);
-        }
-    }
-    if (says(&order, "ok") || says(&order, "skip") || says(&order, "absent")) return NULL;
+    if (says(&order, "ok") || says(&order, "skip") || says(&order, "absent") || says(&order, "hang_open")) return NULL;
     if (says(&order, "slow")) return sleep_ns(atol(order.rest) * 1000000), NULL;
     if (says(&order, "wrong")) return *wrong = strtof(order.rest, NULL), NULL;
     if (says(&order, "oom_above") && first <= atoll(order.rest)) return NULL;

@@ -149,3 +149,13 @@ def test_a_probe_sees_whether_the_device_is_there(faulty: Faulty, command: str, 
     assert faulty.backend.probe().availability is Availability.AVAILABLE
     faulty.commands.say(command)
     assert faulty.backend.probe().availability is availability
+
+
+def test_an_opening_that_hangs_holds_up_no_other_thread(faulty: Faulty, open_faulty: OpenFaulty) -> None:
+    faulty.commands.say("hang_open")
+    with ThreadPoolExecutor(1) as aside:
+        opened = aside.submit(open_faulty, models.add_one())
+        faulty.commands.wait_for("hanging")
+        assert not opened.done()
+        faulty.commands.say("ok")
+        assert run(opened.result()) == [[1, 1]] * 3

@@ -19,10 +19,29 @@ class LoadHandle:
         self._lock = threading.Lock()
         self._reason = ""
         self._listeners: list[Callable[[str], None]] = []
+        self._doing: list[Callable[[], str]] = []
 
     @property
     def cancelled(self) -> bool:
         return bool(self._reason)
+
+    @property
+    def doing(self) -> str:
+        """What takes its time now, as a sentence; empty: nothing that is known to."""
+        with self._lock:
+            last = self._doing[-1] if self._doing else str
+        return last()
+
+    @contextmanager
+    def busy(self, doing: Callable[[], str]) -> Iterator[None]:
+        """Whoever asks for it meanwhile is told that."""
+        with self._lock:
+            self._doing.append(doing)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._doing.remove(doing)
 
     def cancel(self, reason: str) -> None:
         """Any thread, at any time, any number of times: the first reason stays. What it stops ends soon, not now."""

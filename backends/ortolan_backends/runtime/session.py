@@ -3,8 +3,8 @@
 import ctypes
 import threading
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -21,6 +21,7 @@ from ortolan_backends.runtime.load_handle import LoadHandle
 from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.ort import onnxruntime
+from ortolan_backends.runtime.turns import Turns
 
 __all__ = ["OpenRung", "RunHandle", "Session", "TensorInfo", "open_session"]
 
@@ -39,8 +40,7 @@ _SHRINK = "memory.enable_memory_arena_shrinkage"
 _ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 _session_numbers = count(1)
 # Provider libraries that fail to load write to the log of no session: one opening at a time tells them apart.
-_opening = threading.Lock()
-_LOOK_S = 0.05
+_turns = Turns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,17 +192,19 @@ class Session:
         return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, _ONNX_BFLOAT16)
 
 
-def open_session(
+def open_session(  # noqa: PLR0913 - all that an opening needs
     model: ModelFile,
     rungs: Sequence[OpenRung],
     log: RuntimeLog,
     *,
     threads: int = 0,
     handle: LoadHandle | None = None,
+    name: str = "",
 ) -> tuple[Session, list[LogLine]]:
     """Opens `model` on the first of `rungs`, with the others as fallback for single nodes.
 
     So many `threads` work on one operator, where no rung's options say it; 0: as many as ONNX Runtime takes.
+    Whoever waits for its turn meanwhile is told the `name`.
     A lower rung that cannot be attached is left out: it is a fallback, not what was asked for. Returns the
     session and what ONNX Runtime logged meanwhile, with a line of ours for each rung left out. Raises
     OpenRefused, whose stage says where it ended, and LoadCancelled when `handle` says so: ONNX Runtime looks
@@ -212,7 +214,7 @@ def open_session(
     logid = f"session-{next(_session_numbers)}"
     stage = "attach"
     failure: Exception | None = None
-    with _turn(handle), log.capture() as captured:
+    with _turns.take(name or str(model.path), handle), log.capture() as captured:
         try:
             options, left_out = _session_options(model, rungs, logid, threads)
             stage = "open"
@@ -227,18 +229,6 @@ def open_session(
         raise _refusal(failure, stage, lines) from failure
     handle.require_wanted()
     return session, [*lines, *left_out]
-
-
-@contextmanager
-def _turn(handle: LoadHandle) -> Iterator[None]:
-    """One opening at a time; who waits for it may be cancelled too."""
-    while not _opening.acquire(timeout=_LOOK_S):
-        handle.require_wanted()
-    try:
-        handle.require_wanted()
-        yield
-    finally:
-        _opening.release()
 
 
 def _refusal(failure: Exception, stage: str, lines: Sequence[LogLine]) -> OpenRefused:

@@ -148,11 +148,12 @@ class Cache:
         start_s = time.monotonic()
         try:
             wanted.entry.folder.parent.mkdir(exist_ok=True, mode=0o700)
-            locks.opening.share()
-            fault = wanted.fault()
-            if fault is not None:
-                locks.opening.own()
-                fault = wanted.fault()  # somebody may have built it while we waited
+            with handle.busy(lambda: "it waits for another process, or another model, that compiles the same"):
+                locks.opening.share()
+                fault = wanted.fault()
+                if fault is not None:
+                    locks.opening.own()
+                    fault = wanted.fault()  # somebody may have built it while we waited
             if fault is None:
                 locks.opening.share()
                 opened, use = self._load(wanted, locks, opening, time.monotonic() - start_s)

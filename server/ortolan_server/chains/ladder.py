@@ -117,10 +117,16 @@ class Climb:
         top, *below = openings
         name = self._chain.rungs[number - 1].name
         probe = self._probe(name)
+        holder = Holder(self._load.model, self._load.version, f"rung {number} ({name})")
 
         def opening(first: OpenRung) -> Opened:
             return open_session(
-                model, [first, *below], self._log, threads=self._chain.threads, handle=self._load.handle
+                model,
+                [first, *below],
+                self._log,
+                threads=self._chain.threads,
+                handle=self._load.handle,
+                name=str(holder),
             )
 
         def cached() -> Opened:
@@ -129,7 +135,6 @@ class Climb:
             opened, self._use = self._cache.open(model, top, probe, opening, self._load.handle)
             return opened
 
-        holder = Holder(self._load.model, self._load.version, f"rung {number} ({name})")
         return open_within(self._budget, holder, model, top, probe, cached)
 
     def _with_those_below(self, number: int) -> tuple[list[OpenRung], list[str]]:

@@ -109,10 +109,13 @@ class Registry:
         written = (rung.opening for rung in chain.rungs if rung.opening.backend.provider == backend.provider)
         opening = next(written, OpenRung(backend, backend.options()))
 
-        def opened() -> Opened:
-            return open_session(model, [opening], self._log, threads=chain.threads, handle=load.handle)
-
         holder = Holder(load.model, load.version, "numeric check (cpu)")
+
+        def opened() -> Opened:
+            return open_session(
+                model, [opening], self._log, threads=chain.threads, handle=load.handle, name=str(holder)
+            )
+
         return open_within(self.budget, holder, model, opening, Probe(()), opened)[0]
 
     def _contract(self, config: ModelToml, rungs: tuple[Rung, ...]) -> Contract:

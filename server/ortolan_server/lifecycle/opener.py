@@ -1,6 +1,8 @@
 """Opens the model of one version, warmed up: at its load, and again when a device has failed."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,14 +39,16 @@ class Opener:
         config: ModelToml,
         folder: Path,
         load: Load,
+        takes_long: Callable[[], None] = lambda: None,
     ) -> None:
-        """`folder` is that of the model's model.toml."""
+        """`folder` is that of the model's model.toml. `takes_long` is called once in each opening that does."""
         self._registry = registry
         self._path = path
         self._chain = chain
         self._config = config
         self._folder = folder
         self._load = load
+        self._takes_long = takes_long
         self._files = self._look()
 
     def first(self, opened: Callable[[OpenModel], None]) -> OpenModel:
@@ -71,9 +75,20 @@ class Opener:
         return self._warmed(self._open(rungs))[0]
 
     def _open(self, rungs: Sequence[int]) -> OpenModel:
-        return open_model(
-            self._registry, self._path, self._chain, self._config, self._folder, replace(self._load, rungs=rungs)
-        )
+        load = replace(self._load, rungs=rungs)
+        with self._watched():
+            return open_model(self._registry, self._path, self._chain, self._config, self._folder, load)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """A provider that hangs then can be neither interrupted nor left behind, but it can be told of."""
+        timer = threading.Timer(self._config.failover.hang_after_s, self._takes_long)
+        timer.name, timer.daemon = f"opening-{self._load.model}/{self._load.version}", True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _warmed(self, opened: OpenModel) -> tuple[OpenModel, bool]:
         """The model after its first runs; without a session, and whether the device was at fault, when they fail."""

@@ -66,8 +66,8 @@ class ModelVersion:
         self.warnings = warnings
         """Of its configuration: what it asks for and does not get."""
         self.state = State.NEW
-        self.reason = ""
-        """Why it is not READY; of a READY one, why its last reload was refused, or why it is on a lower rung."""
+        self._reason = ""
+        self._awaits_session = True
         self.report: ChainReport | None = None
         """Without its session, which is the engine's alone: it must go when its device has failed."""
         self.chain: Chain | None = None
@@ -87,6 +87,14 @@ class ModelVersion:
         self._taking: Engine | None = None
         """The engine, while the version serves."""
         self._changed = changed
+
+    @property
+    def reason(self) -> str:
+        """Why it is not READY; of a READY one, why its last reload was refused, or why it is on a lower rung.
+
+        While it has no session, with what its opening is at.
+        """
+        return "; ".join(filter(None, (self._reason, self._opening.doing if self._awaits_session else "")))
 
     @property
     def serves(self) -> bool:
@@ -170,7 +178,7 @@ class ModelVersion:
             self._advance(State.FAILED, str(error))
             return
         load = Load(handle=self._opening, model=self.model, version=self.version)
-        opener = Opener(registry, self.path, chain, self.config, folder, load)
+        opener = Opener(registry, self.path, chain, self.config, folder, load, self._opening_takes_long)
 
         def warming(opened: OpenModel) -> None:
             self.report = replace(opened.report, session=None)
@@ -201,6 +209,7 @@ class ModelVersion:
         if self._opening.cancelled:
             return
         report = opened.report
+        self._awaits_session = False
         name = (report.provider, report.rung)
         self.statistics = self.by_seat.setdefault(name, Statistics())
         serving = serving_on(opened, self.statistics, self.config.failover)
@@ -219,6 +228,7 @@ class ModelVersion:
 
         A version that is being drained keeps its state.
         """
+        self._awaits_session = True
         if self.serves:
             self._become(State.DEGRADED, reason)
 
@@ -231,7 +241,7 @@ class ModelVersion:
             if self.state in (State.FAILED, State.UNLOADED):
                 return
             if self.state is State.DRAINING:
-                self.reason = reason
+                self._reason = reason
             else:
                 if self.report is not None:
                     self.report = self.report.broken(reason)
@@ -297,7 +307,7 @@ class ModelVersion:
         self.history.note(EventKind.RELOAD_REFUSED, reason)
         with self.turn:
             if self.serves:  # its device may have failed meanwhile
-                self.reason = f"it serves on; its reload was refused: {reason}"
+                self._reason = f"it serves on; its reload was refused: {reason}"
         self._changed(self)
 
     def _start_engine(self, serving: Serving) -> Engine:
@@ -324,13 +334,20 @@ class ModelVersion:
         if self.state is not state:
             self._advance(state, reason)
             return
-        self.reason = reason
+        self._reason = reason
         self._tell()
 
     def _advance(self, state: State, reason: str = "") -> None:
         self.state = advance(self.state, state)
         self._taking = self._engine if state.serves else None
-        self.reason = reason
+        self._reason = reason
+        if state in (State.FAILED, State.UNLOADED):
+            self._awaits_session = False
+        self._tell()
+
+    def _opening_takes_long(self) -> None:
+        text = self._opening.doing or "no session is opened now: files are read, providers probed or answers compared"
+        log.warning("opening_takes_long", model=self.model, version=self.version, text=text)
         self._tell()
 
     def _tell(self) -> None:

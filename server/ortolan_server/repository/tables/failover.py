@@ -21,7 +21,8 @@ class Failover(Table):
         default=120.0,
         gt=0,
         le=_DAY_S,
-        description="A run that takes longer is taken for hung, in seconds; on the CPU it is only reported.",
+        description="A run that takes longer is taken for hung, in seconds; on the CPU it is only reported, as is an "
+        "opening that takes longer.",
     )
     probe_after_s: float = Field(
         default=5.0,
