@@ -15,7 +15,7 @@ from ortolan_server.allocation import Allocation
 from ortolan_server.cache.cache import Cache
 from ortolan_server.chains.budget import Budget
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import InvalidConfig
+from ortolan_server.errors import CannotListen, InvalidConfig
 from ortolan_server.lifecycle.change_log import log_change
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.poller import Poller
@@ -112,11 +112,13 @@ class App:
         """Once it listens there; empty: nowhere."""
 
     def start(self) -> str:
-        """Listens; no model serves yet. Returns the address. Raises InvalidConfig."""
+        """Listens; no model serves yet. Returns the address. Raises CannotListen, and InvalidConfig for a file that a
+        setting names.
+        """
         address = self._server.start()
         try:
             self._start_http()
-        except InvalidConfig:
+        except CannotListen:
             self._server.stop(0.0)
             raise
         warn_of_exposure(self._settings, address, self.http_address)

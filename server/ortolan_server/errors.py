@@ -8,6 +8,7 @@ OrtolanError
 ├── ModelNotReady          known, but it does not serve now; the reason is in the text
 ├── LoadFailed             a load was asked for and ended without a serving version
 ├── InvalidConfig          settings or model.toml: the text names file, key and what is allowed
+├── CannotListen           an address that is in use, or not one of this host
 ├── Overloaded             a bound is reached; try again later
 ├── DeadlineExpired        the call's time is over
 ├── CallCancelled          the caller left
@@ -21,6 +22,7 @@ OrtolanError
 
 __all__ = [
     "CallCancelled",
+    "CannotListen",
     "DeadlineExpired",
     "InferenceFailed",
     "InternalError",
@@ -70,6 +72,10 @@ class LoadFailed(OrtolanError):
 
 class InvalidConfig(OrtolanError):
     """Settings or a model.toml are wrong; the text names file, key and what is allowed."""
+
+
+class CannotListen(OrtolanError):
+    """An address is in use, or not one of this host; the text names the flag for another."""
 
 
 class Overloaded(OrtolanError):

@@ -11,7 +11,7 @@ from ortolan_server.bench.rule import REFERENCE
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository import ChainRung, ModelToml, wanted_versions
+from ortolan_server.repository import ChainRung, ModelToml
 from ortolan_server.tensors import Signature
 from ortolan_server.tensors.feeds import Arrays, make_inputs
 
@@ -40,7 +40,7 @@ def look_at_subject(job: BenchJob) -> Subject:
     if job.rounds < 1 or job.seconds <= 0 or job.load_timeout_s <= 0:
         raise InvalidConfig("rounds, seconds and the load timeout must be above zero")
     chains = _compose(job)
-    version = max(wanted_versions(job.entry.config.versions, job.entry.versions))
+    version = max(job.entry.wanted)
     model = read_model(job.entry.versions[version])
     signature = declared_signature(model)
     sizes = _batch_sizes(job, signature)

@@ -75,7 +75,7 @@ class Climb:
                     fallback = fallback or opened
                 del opened  # a session that will not serve must not hold the memory that the next rung needs
         except UnservableModel as error:
-            return self._broken((error.reason,))
+            return replace(self._broken((error.reason,)), model_at_fault=True)
         if fallback:
             return self._report(fallback, self._degraded(fallback))
         refused = {attempt.stage: attempt.rung for attempt in reversed(self._attempts)}

@@ -55,11 +55,18 @@ class ChainReport:
     """The serving rung; 0: none."""
     drift: Drift | None = None
     """Of the serving rung, else of the highest that was opened, from the model's assignment.lock; None without one."""
+    model_at_fault: bool = False
+    """Is it the model or its model.toml that keeps it from serving, whatever the rungs are?"""
 
     @classmethod
     def untried(cls, chain: Chain, reason: str) -> "ChainReport":
         """Of a model that is not served, and no rung was tried."""
-        return cls(chain, (), Verdict(VerdictState.BROKEN, (reason,)))
+        return cls(chain, (), Verdict(VerdictState.BROKEN, (reason,)), model_at_fault=True)
+
+    @property
+    def contract_broken(self) -> bool:
+        """Were its rungs tried, and none may serve? Of a model that is at fault itself no contract is judged."""
+        return self.verdict.state is VerdictState.BROKEN and not self.model_at_fault
 
     def following(self, before: Sequence[Attempt]) -> "ChainReport":
         """With what was found out before at the rungs above the serving one that were not tried again."""
@@ -95,6 +102,10 @@ class ChainReport:
     def broken(self, *reasons: str) -> "ChainReport":
         """This report of a model that is not served after all."""
         return replace(self, verdict=Verdict(VerdictState.BROKEN, reasons), session=None, rung=0)
+
+    def unfit(self, reason: str) -> "ChainReport":
+        """This report of a model that is not served after all, as it does not fit what its model.toml says of it."""
+        return replace(self.broken(reason), model_at_fault=True)
 
 
 def refusals(attempts: Sequence[Attempt]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from ortolan_server.chains.report import ChainReport
 from ortolan_server.commands._console import FAILURE, USAGE, complain, others_on_stderr
 from ortolan_server.errors import InvalidConfig, LoadFailed
 from ortolan_server.lifecycle.opening import open_model
-from ortolan_server.repository import ChainRung, ModelEntry, ModelToml, wanted_versions
+from ortolan_server.repository import ChainRung, ModelEntry, ModelToml
 from ortolan_server.repository.assignment_lock import lock_path
 
 __all__ = ["Subject", "opened_here"]
@@ -35,7 +35,7 @@ class Subject:
     @property
     def versions(self) -> tuple[int, ...]:
         """Those that would be served, the lowest first. Raises InvalidConfig."""
-        return tuple(sorted(wanted_versions(self.config.versions, self.entry.versions)))
+        return self.entry.wanted
 
     def open(self, version: int) -> ChainReport:
         """What would be served; what is wrong with the model is in the report."""
@@ -65,18 +65,27 @@ def opened_here(
     runtime_log.start()
     try:
         registry = Registry(Catalog.from_entry_points(), runtime_log, allow_degraded=allow_degraded)
-        yield [_subject(registry, entry, chain) for entry in entries(path)]
+        found = entries(path)
+        yield [_on_chain_of(chain, registry, entry) if chain else _on_its_own(registry, entry) for entry in found]
     except (InvalidConfig, LoadFailed, BackendError) as error:
         complain(str(error))
-        raise typer.Exit(USAGE if chain and isinstance(error, InvalidConfig) else FAILURE) from error
+        raise typer.Exit(FAILURE) from error
     finally:
         runtime_log.stop()
 
 
-def _subject(registry: Registry, entry: ModelEntry, chain: str) -> Subject:
-    config = _on_chain(entry.config, chain) if chain else entry.config
-    where = "--chain" if chain else entry.where
-    return Subject(registry, entry, config, registry.compose(config, where))
+def _on_its_own(registry: Registry, entry: ModelEntry) -> Subject:
+    return Subject(registry, entry, entry.config, registry.compose(entry.config, entry.where))
+
+
+def _on_chain_of(flag: str, registry: Registry, entry: ModelEntry) -> Subject:
+    """On the chain that --chain names. One that is none is a usage error."""
+    try:
+        config = _on_chain(entry.config, flag)
+        return Subject(registry, entry, config, registry.compose(config, "--chain"))
+    except InvalidConfig as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from error
 
 
 def _quiet(_line: LogLine) -> None:

@@ -103,6 +103,7 @@ def batch(  # noqa: PLR0913 (the options of the command)
             commit_every_s=commit_every_s,
             restart=restart,
         )
+        _require_there(order)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     security = tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name)
@@ -115,6 +116,14 @@ def batch(  # noqa: PLR0913 (the options of the command)
     ):
         result = run_batch(client, order, progress)
     _report(result, order, time.monotonic() - begun_s, as_json=as_json)
+
+
+def _require_there(order: BatchOrder) -> None:
+    """Raises ValueError for a source that is not there, and for an output in a folder that is not."""
+    if order.source != STDIO and not Path(order.source).exists():
+        raise ValueError(f"--in {order.source}: does not exist")
+    if order.target != STDIO and not Path(order.target).parent.is_dir():
+        raise ValueError(f"--out {order.target}: there is no folder {Path(order.target).parent}")
 
 
 @contextmanager

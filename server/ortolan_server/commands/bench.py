@@ -22,6 +22,7 @@ from ortolan_server.commands._models import only_model
 from ortolan_server.commands._tensor_files import named
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository import ModelEntry
+from ortolan_server.repository.rungs import check_chain
 
 __all__ = ["bench"]
 
@@ -75,6 +76,9 @@ def bench(  # noqa: PLR0913 (the options of the command)
     """
     with _ending(FAILURE):
         entry = only_model(model)
+        _ = entry.wanted
+        if not chains:  # else its own chain is not measured
+            check_chain(entry.config, Catalog.from_entry_points(), entry.where)
     with _ending(USAGE):
         write_plot = _plotter(plot) if plot else None
         files = _files(inputs)

@@ -89,12 +89,9 @@ def _make(subject: Subject, version: int, *, allow_degraded: bool) -> _NewLock:
     """The lock of one version. Ends the command where there must be none."""
     report = subject.open(version)
     told = f"{subject.entry.name}/{version}: no lock is written: {report.verdict.sentence}"
-    if not report.attempts:
-        complain(told)
-        raise typer.Exit(FAILURE)
     if report.verdict.state is VerdictState.BROKEN:
         complain(told)
-        raise typer.Exit(BROKEN)
+        raise typer.Exit(BROKEN if report.contract_broken else FAILURE)
     if report.verdict.state is VerdictState.DEGRADED and not allow_degraded:
         complain(f"{told}; to write down all the same where the nodes run here: --allow-degraded")
         raise typer.Exit(BROKEN)

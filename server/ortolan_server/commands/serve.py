@@ -14,11 +14,11 @@ from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.allocation import Allocation
 from ortolan_server.app import App
 from ortolan_server.commands._cache_dir import CacheDir, cache_folder
-from ortolan_server.commands._console import BROKEN, DEVICE_LOST, FAILURE, complain
+from ortolan_server.commands._console import BROKEN, DEVICE_LOST, FAILURE, USAGE, complain
 from ortolan_server.commands._stop import Stop
 from ortolan_server.commands._tuning import settle, tune
 from ortolan_server.commands._what_to_try import say_what_to_try
-from ortolan_server.errors import InvalidConfig
+from ortolan_server.errors import CannotListen, InvalidConfig
 from ortolan_server.repository import Repository
 from ortolan_server.settings import Settings
 from ortolan_server.telemetry.logs import configure, foreign_line, runtime_line
@@ -78,8 +78,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     Each model is opened on the chain of its model.toml, from the first provider down. ONNX Runtime's own node
     assignment decides whether the contract is kept; a model whose contract is broken does not serve, and says why.
 
-    Ends with 0 after SIGTERM or SIGINT, once what was in flight is finished; a second signal ends it at once. With
-    --exit-on-device-loss it ends with 4 when only a new process can get a device back.
+    Ends once what was in flight is finished, after SIGTERM or SIGINT; a second signal ends it at once.
 
     For example:
 
@@ -88,6 +87,10 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     - `ortolan serve models/ --grpc-address 0.0.0.0:8001 --tls-cert server.pem --tls-key server.key`
     - `ortolan serve models/ --model-control poll` to follow what changes in the folder
     - `ortolan serve models/ --allow-degraded` on a laptop without the GPU
+
+    Exit codes: 0 after a signal; 1 it cannot listen; 2 usage, such as a path without models or a certificate that
+    cannot be read; 3 with --exit-on-broken, when a contract is; 4 with --exit-on-device-loss, when only a new process
+    can get a device back. A model that cannot be served does not end it.
     """
     values: dict[str, object] = {
         "grpc_address": grpc_address,
@@ -129,7 +132,10 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     tune()
     try:
         status = _run_logged(path, settings, log_level)
-    except (InvalidConfig, BackendError) as error:
+    except InvalidConfig as error:
+        complain(str(error))
+        raise typer.Exit(USAGE) from error
+    except (CannotListen, BackendError) as error:
         complain(str(error))
         raise typer.Exit(FAILURE) from error
     raise typer.Exit(status)

@@ -22,7 +22,7 @@ from ortolan_server.commands._styles import BAD, GOOD, QUIET
 from ortolan_server.commands._warm_progress import WarmProgress
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.ahead import Ahead, AheadOutcome, Errand, errand, run_errand
-from ortolan_server.repository import ModelEntry, wanted_versions
+from ortolan_server.repository import ModelEntry
 from ortolan_server.settings import Settings
 from ortolan_server.telemetry.logs import errors_only
 from ortolan_server.units import size_text
@@ -103,7 +103,7 @@ def _errands(registry: Registry, entry: ModelEntry) -> list[Errand]:
     if entry.error:
         return [Errand(entry, 0, fault=entry.error)]
     try:
-        versions = wanted_versions(entry.config.versions, entry.versions)
+        versions = entry.wanted
     except InvalidConfig as error:
         return [Errand(entry, 0, fault=str(error))]
     return [errand(registry, entry, version) for version in versions]

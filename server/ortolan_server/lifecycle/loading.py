@@ -12,7 +12,6 @@ from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.threads import threads_of_the_rest
 from ortolan_server.lifecycle.version import ModelVersion
 from ortolan_server.repository import ModelEntry, ModelToml
-from ortolan_server.repository.versions import wanted_versions
 
 __all__ = ["Loader", "load_failed", "why_not"]
 
@@ -72,7 +71,7 @@ class Loader:
         loaded: dict[int, ModelVersion] = {}
         failure = entry.error or ""
         try:
-            wanted = () if failure else wanted_versions(entry.config.versions, entry.versions)
+            wanted = () if failure else entry.wanted
         except InvalidConfig as error:
             failure = str(error)
         else:

@@ -177,9 +177,13 @@ class ModelManager:
                 listener(name)
 
     def unload(self, name: str) -> None:
-        """Drains and unloads every version of a model; loads of it that go on are given up. Raises ModelNotFound."""
+        """Drains and unloads every version of a model; loads of it that go on are given up. One that nobody has asked
+        for is unloaded as it is. Raises ModelNotFound.
+        """
         self._operations.cancel(name, _UNLOADED)
         with self._control:
+            if name in self.waiting:
+                return
             model = self.model(name)
             model.expected &= not self._on_demand  # before its versions go: who hears of it asks for `ready`
             self._placer.unload(model)
@@ -189,6 +193,8 @@ class ModelManager:
         """Raises ModelNotFound."""
         found = self._models.get(name)
         if found is None:
+            if self._on_demand and name in self.repository.models:
+                raise ModelNotFound(f"model {name!r} is in the repository and not loaded: RepositoryModelLoad loads it")
             known = ", ".join(sorted(self._models)) or "none"
             raise ModelNotFound(f"no model {name!r}; this server has: {known}")
         return found
@@ -244,17 +250,17 @@ class ModelManager:
 
     def _load_from_disk(self, name: str, due: Callable[[Model, int], bool], handle: LoadHandle, *, force: bool) -> None:
         entry = self.repository.rescan_model(name)
-        if entry is None:
-            raise ModelNotFound(f"no model {name!r} in the repository")
         known = self._models.get(name)
+        if entry is None:
+            if known is not None and not known.versions:
+                del self._models[name]  # its files were wrong, and are gone
+            raise ModelNotFound(f"no model {name!r} in the repository")
         model = self._models[name] = known or Model(entry, expected=False)
         # A broken model.toml does not tell whether the model is required: what it said before holds on.
         model.entry = replace(model.entry, error=entry.error) if entry.error else entry
         warn_of_too_many(self._cores, self._configs())
         failures = self._placer.load_wanted(model, due, handle, force=force)
         self._settle(model)
-        if known is None and not model.versions:
-            del self._models[name]  # nothing came of it
         if failures:
             raise load_failed(name, failures)
 

@@ -87,7 +87,7 @@ def open_model(  # noqa: PLR0913 - all that a model is opened with
             if sample.declared:
                 sample.require_fit(signature)
     except LoadFailed as error:
-        return OpenModel(report.broken(str(error)), None)
+        return OpenModel(report.unfit(str(error)), None)
     return OpenModel(report, signature, samples, model.is_predictable)
 
 

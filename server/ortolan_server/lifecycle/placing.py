@@ -10,7 +10,6 @@ from ortolan_server.errors import InvalidConfig
 from ortolan_server.lifecycle.loading import Loader, why_not
 from ortolan_server.lifecycle.model import Model
 from ortolan_server.lifecycle.version import ModelVersion
-from ortolan_server.repository.versions import wanted_versions
 
 __all__ = ["Placer"]
 
@@ -47,7 +46,7 @@ class Placer:
                 "triton_setting_not_honoured", model=model.entry.name, key=note.key, value=note.value, why=note.text
             )
         try:
-            wanted = wanted_versions(model.entry.config.versions, model.entry.versions)
+            wanted = model.entry.wanted
         except InvalidConfig as error:
             return [_unusable(model, str(error))]
         failures = [

@@ -111,9 +111,8 @@ class ModelVersion:
 
     @property
     def contract_broken(self) -> bool:
-        """Were its rungs tried, and none may serve? Not so for a model that could not even be read."""
-        report = self.report
-        return report is not None and bool(report.attempts) and report.verdict.state is VerdictState.BROKEN
+        """See `ChainReport.contract_broken`."""
+        return self.report is not None and self.report.contract_broken
 
     @property
     def signature(self) -> Signature:

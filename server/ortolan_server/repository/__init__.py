@@ -15,7 +15,7 @@ from ortolan_server.repository.tables import (
     Warmup,
     WarmupInput,
 )
-from ortolan_server.repository.versions import VersionPolicy, wanted_versions
+from ortolan_server.repository.versions import VersionPolicy
 
 __all__ = [
     "DEFAULT_NODE_SHARE",
@@ -37,5 +37,4 @@ __all__ = [
     "load_model_toml",
     "model_toml_json_schema",
     "parse_model_toml",
-    "wanted_versions",
 ]

@@ -16,7 +16,7 @@ from ortolan_server.repository.given import GIVEN, Given
 from ortolan_server.repository.links import link_fault
 from ortolan_server.repository.names import MODEL_FILE, name_fault, printable_name
 from ortolan_server.repository.triton import Note, Outcome, load_config, translate
-from ortolan_server.repository.versions import version_number
+from ortolan_server.repository.versions import version_number, wanted_versions
 from ortolan_server.repository.watching import Snapshot, look_at
 
 __all__ = ["CONFIG_FILE", "MODEL_FILE", "TRITON_FILE", "ModelEntry", "read_model_file", "read_model_folder"]
@@ -58,6 +58,14 @@ class ModelEntry:
     def where(self) -> str:
         """What messages call the place of its configuration."""
         return GIVEN if self.is_given else str(self.config_path or self.folder)
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """The versions that shall be served, in ascending order. Raises InvalidConfig, which names the file."""
+        try:
+            return wanted_versions(self.config.versions, self.versions)
+        except InvalidConfig as error:
+            raise InvalidConfig(f"{self.where}: {error}") from error
 
     @property
     def not_honoured(self) -> tuple[Note, ...]:

@@ -246,7 +246,7 @@ def _cache_word(version: ModelVersion) -> str:
 
 
 def _verdict(report: ChainReport) -> pb.Verdict:
-    """Without a state when the model failed before a rung was tried: no contract was judged then."""
+    """Without a state when the model itself is at fault: no contract was judged then."""
     verdict = report.verdict
-    state = pb.Verdict.State.Value(verdict.state) if report.attempts else pb.Verdict.UNSPECIFIED
+    state = pb.Verdict.UNSPECIFIED if report.model_at_fault else pb.Verdict.State.Value(verdict.state)
     return pb.Verdict(state=state, reasons=verdict.reasons, warnings=verdict.warnings)

@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from ortolan_server.addresses import parse_address
-from ortolan_server.errors import InvalidConfig
+from ortolan_server.errors import CannotListen
 
 __all__ = ["HttpServer"]
 
@@ -71,13 +71,13 @@ class HttpServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
-        """Listens. Returns the address with the port that was really taken. Raises InvalidConfig."""
+        """Listens. Returns the address with the port that was really taken. Raises CannotListen."""
         loop = asyncio.new_event_loop()
         try:
             server = loop.run_until_complete(self._listen())
         except OSError as error:
             loop.close()
-            raise InvalidConfig(
+            raise CannotListen(
                 f"cannot listen on {self._address}: it is in use or not an address of this host "
                 "(--http-address names another; off: no HTTP)"
             ) from error

@@ -9,7 +9,7 @@ import structlog
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from ortolan_server.errors import InvalidConfig
+from ortolan_server.errors import CannotListen
 from ortolan_server.services.inference import InferenceService
 from ortolan_server.services.metadata import MetadataService
 from ortolan_server.services.metrics import ServerOccupancy
@@ -132,7 +132,10 @@ class GrpcServer:
         self._lane = self._open_lane(inference, budget) if fast_lane else None
 
     def start(self) -> str:
-        """Binds and serves. Returns the address with the port that was really taken. Raises InvalidConfig."""
+        """Binds and serves. Returns the address with the port that was really taken.
+
+        Raises CannotListen, and InvalidConfig for files of TLS or tokens that cannot be used.
+        """
         address = self._settings.grpc_address
         credentials = self.certificates.credentials() if self.certificates else None
         if self.tokens:
@@ -143,7 +146,7 @@ class GrpcServer:
             else:
                 port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise InvalidConfig(
+            raise CannotListen(
                 f"cannot listen on {address}: it is in use or not an address of this host "
                 "(--grpc-address names another)"
             ) from error

@@ -13,6 +13,7 @@ log = structlog.get_logger()
 
 STATUS: dict[type[errors.OrtolanError], grpc.StatusCode] = {
     errors.CallCancelled: grpc.StatusCode.CANCELLED,
+    errors.CannotListen: grpc.StatusCode.FAILED_PRECONDITION,
     errors.DeadlineExpired: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.InferenceFailed: grpc.StatusCode.INTERNAL,
     errors.InternalError: grpc.StatusCode.INTERNAL,

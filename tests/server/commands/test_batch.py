@@ -239,6 +239,8 @@ def test_from_a_pipe_into_a_pipe(address: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
+        (["-i", "@none.parquet", "-o", "o.csv"], "none.parquet: does not exist"),
+        (["-i", "@x.parquet", "-o", "o/o.csv"], "o/o.csv: there is no folder"),
         (["-i", "@x.parquet", "-o", "out.txt"], "the suffix does not say the format; --out-format does"),
         (["-i", "-", "-o", "out.csv"], "--in-format says what stands in -"),
         (["-i", "-", "-o", "o.csv", "--in-format", "npy"], "npy cannot stand in -"),
@@ -269,10 +271,9 @@ def test_usage_errors(ortolan: Ortolan, address: str, tmp_path: Path, flags: lis
 
 def test_a_broken_file_is_one_line(ortolan: Ortolan, address: str, tmp_path: Path) -> None:
     (tmp_path / "in.parquet").write_bytes(b"no parquet at all")
-    for name, text in (("in.parquet", "in.parquet: "), ("none.csv", "none.csv: No such file")):
-        result = ortolan("batch", address, "add_one", "-i", f"{tmp_path}/{name}", "-o", f"{tmp_path}/out.csv")
-        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-        assert text in result.stderr
+    result = ortolan("batch", address, "add_one", "-i", f"{tmp_path}/in.parquet", "-o", f"{tmp_path}/out.csv")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "in.parquet: " in result.stderr
 
 
 def test_nobody_there_is_one_line(ortolan: Ortolan, tmp_path: Path) -> None:

@@ -67,13 +67,6 @@ def test_a_wrong_flag_is_a_usage_error(
     assert done.stdout == ""
 
 
-def test_a_model_that_is_not_there(bench: Ortolan, tmp_path: Path) -> None:
-    done = bench(tmp_path / "nothing")
-    assert done.exit_code == 1
-    assert "does not exist" in done.stderr
-    assert done.stdout == ""
-
-
 def test_a_file_that_is_no_model(bench: Ortolan, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_text("no model")
     for flags in ([], ["--chain", "cpu", "--batch", "1"]):

@@ -116,14 +116,6 @@ def test_options_are_checked_here_too(importing: Ortolan, root: Path) -> None:
     assert "chain[1]: cpu: threads" in done.stdout
 
 
-@pytest.mark.parametrize("place", ["nowhere", "empty"])
-def test_no_repository_is_a_usage_error(importing: Ortolan, tmp_path: Path, place: str) -> None:
-    (tmp_path / "empty").mkdir()
-    done = importing(tmp_path / place)
-    assert done.exit_code == 2
-    assert str(tmp_path / place) in done.stderr
-
-
 def test_its_help(ortolan: Ortolan) -> None:
     assert "triton" in ortolan("import", "--help").output
     assert "--dry-run" in ortolan("import", "triton", "--help").output

@@ -157,7 +157,7 @@ def test_a_wrong_flag_is_named_with_what_is_allowed(
 
 def test_no_repository_at_all(script: Script, tmp_path: Path) -> None:
     done = script("serve", str(tmp_path / "nothing"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(f"ortolan: {tmp_path}/nothing: does not exist")
     assert done.stderr.count("\n") == 1
 

@@ -125,6 +125,6 @@ def test_what_a_killed_server_left_behind_is_not_loaded(repository: Path, tmp_pa
 
 def test_a_model_that_is_not_there_is_named(script: Script, repository: Path) -> None:
     done = script("serve", str(repository), *EXPLICIT, "--load-model", "c", "--grpc-address", "127.0.0.1:0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--load-model: no model c in" in done.stderr
     assert "it has: a, b" in done.stderr.replace("\n", " ")

@@ -86,7 +86,7 @@ def test_flags_that_cannot_be_used_are_usage_errors(ortolan: Ortolan) -> None:
         (("--tls-cert", "a.pem"), 2, "--tls-cert needs --tls-key"),
         (
             ("--tls-cert", "a.pem", "--tls-key", "a.key"),
-            1,
+            2,
             "--tls-cert a.pem: cannot be read: No such file or directory",
         ),
     ],

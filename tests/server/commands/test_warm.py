@@ -99,7 +99,6 @@ def test_models_that_keep_nothing_are_fine(ortolan: Ortolan, tmp_path: Path, fol
     [
         (["--cache-dir", "off"], "--cache-dir off: there is nothing to keep it in"),
         (["--cache-size", "much"], "--cache-size: must be a size"),
-        (["missing"], "missing: does not exist"),
     ],
 )
 def test_a_wrong_word_is_usage(ortolan: Ortolan, repository: Path, arguments: list[str], told: str) -> None:

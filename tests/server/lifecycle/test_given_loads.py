@@ -58,7 +58,7 @@ def test_a_configuration_that_cannot_be_loaded_changes_nothing(manager: ModelMan
         manager.load_given("m", read_given('[[chain]]\nprovider = "absent"\n', "m"))
     with pytest.raises(LoadFailed, match=r"config of the request: chain\[1\]: cpu: it has no option wings"):
         manager.load_given("m", read_given('[[chain]]\nprovider = "cpu"\nwings = 2\n', "m"))
-    with pytest.raises(LoadFailed, match=r"model 'm': versions.specific: 7 not on disk"):
+    with pytest.raises(LoadFailed, match=r"model 'm': config of the request: versions.specific: 7 not on disk"):
         manager.load_given("m", read_given("[versions]\nspecific = [7]\n", "m"))
     with pytest.raises(LoadFailed, match=r"model 'm': .* has neither other.onnx nor <version>/other.onnx"):
         manager.load_given("m", read_given('file = "other.onnx"', "m"))

@@ -196,14 +196,18 @@ def test_a_new_version_that_fails_leaves_the_old_one_serving(manage: Manage, tmp
     assert manager.find("m", "").number == 1
 
 
-def test_a_new_model_that_is_unusable_leaves_no_trace(manage: Manage, tmp_path: Path) -> None:
+def test_a_new_model_that_is_unusable_is_listed_while_it_is_there(manage: Manage, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "m")
     manager = manage(tmp_path)
     models.save(models.add_one(), tmp_path / "late", toml="colour = 1\n")
     with pytest.raises(LoadFailed, match="colour: unknown key"):
         manager.load("late")
-    assert [model.entry.name for model in manager.models] == ["m"]
+    assert ["colour: unknown key" in (model.entry.error or "") for model in manager.models] == [False, True]
     assert manager.ready
+    shutil.rmtree(tmp_path / "late")
+    with pytest.raises(ModelNotFound):
+        manager.load("late")
+    assert [model.entry.name for model in manager.models] == ["m"]
 
 
 def test_a_broken_model_toml_does_not_make_a_model_required(manage: Manage, tmp_path: Path) -> None:

@@ -30,8 +30,22 @@ def test_nothing_is_loaded_that_was_not_asked_for(manage: Manage, repository: Pa
     assert manager.empty
     assert serving(manager) == []
     assert manager.waiting == ["a", "b", "broken"]
-    with pytest.raises(ModelNotFound, match="no model 'a'; this server has: none"):
+    with pytest.raises(ModelNotFound, match="'a' is in the repository and not loaded: RepositoryModelLoad loads"):
         manager.find("a", "")
+    manager.unload("a")
+    assert manager.waiting == ["a", "b", "broken"]
+    for refused in (manager.find, lambda name, _version: manager.unload(name)):
+        with pytest.raises(ModelNotFound, match="no model 'c'; this server has: none"):
+            refused("c", "")
+
+
+def test_one_whose_model_toml_is_wrong_does_not_wait_any_more(manage: Manage, repository: Path) -> None:
+    models.save(models.add_one(), repository / "a", toml="colour = 1\n")
+    manager = manage(repository, initial=[])
+    with pytest.raises(LoadFailed, match="colour: unknown key"):
+        manager.load("a")
+    assert manager.waiting == ["b", "broken"]
+    assert [model.entry.name for model in manager.models] == ["a"]
 
 
 def test_what_is_named_at_the_start_is_waited_for(manage: Manage, repository: Path) -> None:

@@ -22,6 +22,5 @@ def test_what_is_public() -> None:
         "load_model_toml",
         "model_toml_json_schema",
         "parse_model_toml",
-        "wanted_versions",
     ]
     assert all(hasattr(repository, name) for name in repository.__all__)

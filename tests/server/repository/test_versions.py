@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ortolan_server.errors import InvalidConfig
-from ortolan_server.repository import VersionPolicy, wanted_versions
+from ortolan_server.repository.versions import VersionPolicy, wanted_versions
 
 
 @pytest.mark.parametrize(
