@@ -26,6 +26,7 @@ from ortolan_server.cache.entry import Entry, Marks, marks, size_of
 from ortolan_server.cache.folder import CacheFolder, too_many
 from ortolan_server.cache.key import Digests, KeyParts, changes
 from ortolan_server.cache.locks import KeyLocks
+from ortolan_server.cache.room import why_no_room
 from ortolan_server.cache.use import CacheResult, CacheUse
 from ortolan_server.errors import InvalidConfig
 from ortolan_server.repository.external_data import external_files
@@ -53,6 +54,8 @@ class _Wanted:
     parts: KeyParts
     path: Path
     """Of the model."""
+    model_bytes: int
+    """With its external data: about what a provider makes of it."""
     rung: OpenRung
     """With the provider's cache in the entry."""
     writes_while_running: bool
@@ -119,8 +122,10 @@ class Cache:
             try:
                 self.folder.require_safe()
                 opened, use = self._open(self._wanted(model, rung, probe, backend), opening, handle or LoadHandle())
-            except (_NotKept, InvalidConfig, OSError) as error:
+            except (_NotKept, InvalidConfig) as error:
                 opened, use = _without(rung, opening, str(error))
+            except OSError as error:
+                opened, use = _without(rung, opening, f"{error.filename or self.folder.path}: {error.strerror}")
         self._note(backend.name, use, model.path)
         return opened, use
 
@@ -139,8 +144,14 @@ class Cache:
         placed = backend.cache_in(rung.options, entry.files)
         if isinstance(placed, NotCached):
             raise _NotKept(placed.reason)
-        options = OpenRung(rung.backend, placed)
-        return _Wanted(entry, parts, model.path.absolute(), options, backend.writes_while_running(rung.options))
+        return _Wanted(
+            entry,
+            parts,
+            model.path.absolute(),
+            sum(path.stat().st_size for path in (model.path, *external)),
+            OpenRung(rung.backend, placed),
+            backend.writes_while_running(rung.options),
+        )
 
     def _open(self, wanted: _Wanted, opening: Opening, handle: LoadHandle) -> tuple[Opened, CacheUse]:
         """Raises OSError and _NotKept for what is wrong with the cache, and what `opening` raises."""
@@ -185,7 +196,9 @@ class Cache:
         return opened, self._keep(wanted, CacheResult.MISS, seconds, reason)
 
     def _build(self, wanted: _Wanted, locks: KeyLocks, opening: Opening, fault: str) -> tuple[Opened, CacheUse]:
-        """While nobody else opens through the entry. Raises _NotKept when a session uses what is to be replaced."""
+        """While nobody else opens through the entry. Raises _NotKept when a session uses what is to be replaced, and
+        when there was no room for what the provider writes.
+        """
         older = () if fault else self._older(wanted)
         locks.use.close()
         if locks.use.own_if_free():
@@ -197,10 +210,13 @@ class Cache:
         start_s = time.monotonic()
         try:
             opened = opening(wanted.rung)
-        except BaseException:
+        except BaseException as error:
+            no_room = why_no_room(wanted.entry.files, wanted.model_bytes) if isinstance(error, OpenRefused) else ""
             locks.use.close()
             if locks.use.own_if_free():
                 wanted.entry.remove()
+            if no_room:
+                raise _NotKept(no_room) from error
             raise
         seconds = time.monotonic() - start_s
         if older:
@@ -219,7 +235,8 @@ class Cache:
                 return CacheUse(CacheResult.MISS, seconds=seconds, reason="not kept: the provider wrote nothing")
             wanted.entry.complete(wanted.parts, wanted.path, datetime.now(UTC), seconds)
         except OSError as error:
-            return CacheUse(CacheResult.MISS, seconds=seconds, reason=f"not kept: {error}")
+            reason = f"not kept: {error.filename or wanted.entry.folder}: {error.strerror}"
+            return CacheUse(CacheResult.MISS, seconds=seconds, reason=reason)
         return self._use(wanted, result, seconds, reason)
 
     def _use(self, wanted: _Wanted, result: CacheResult, seconds: float, reason: str = "") -> CacheUse:

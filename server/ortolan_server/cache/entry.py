@@ -52,9 +52,15 @@ class Entry:
         self.folder = provider_folder / key
         self.files = self.folder / _FILES
         self.lock_path = provider_folder / f"{key}.lock"
+        self.opening_path = provider_folder / f"{key}.opening"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a build began it: 32 digits are a common name of folders, as of runs that others have recorded."""
+        return any(path.is_file() for path in (self.folder / _RECORD, self.lock_path, self.opening_path))
 
     def locks(self, go_on: Callable[[], None] = lambda: None) -> KeyLocks:
-        return KeyLocks(self.folder, go_on)
+        return KeyLocks(self.opening_path, self.lock_path, go_on)
 
     def record(self) -> Record | None:
         """None for what is not there, not whole, or not ours to read."""

@@ -65,14 +65,16 @@ class CacheFolder:
         return Entry(self.path / provider, key)
 
     def entries(self, provider: str = "") -> list[Entry]:
-        """Of one provider or of all, unfinished builds too, and nothing that is not ours. Raises OSError."""
+        """Of one provider or of all, unfinished builds too, and nothing that is not ours: the cache may have been
+        given a folder with other things in it. Raises OSError.
+        """
         folders = [self.path / provider] if provider else sorted(self.path.iterdir()) if self.path.exists() else []
         return [
             Entry(folder, path.name)
             for folder in folders
             if folder.is_dir()
             for path in sorted(folder.iterdir())
-            if is_key(path.name) and path.is_dir()
+            if is_key(path.name) and path.is_dir() and Entry(folder, path.name).is_ours
         ]
 
     def kept(self) -> list[Kept]:

@@ -38,7 +38,7 @@ class KeyParts:
 
 
 def is_key(name: str) -> bool:
-    """Whether a folder of that name can be an entry: the cache may be given a folder with other things in it."""
+    """Whether a folder of that name can be an entry."""
     return _KEY.fullmatch(name) is not None
 
 

@@ -92,10 +92,10 @@ class KeyLock:
 class KeyLocks:
     """Both of a key. `use` has the time of the last use, so that the entry itself is not written to when it is used."""
 
-    def __init__(self, stem: Path, go_on: Callable[[], None] = lambda: None) -> None:
-        """Of the files beside the entry's folder, `stem`; holds nothing yet. `go_on`: see `KeyLock`."""
-        self.opening = KeyLock(stem.with_name(f"{stem.name}.opening"), go_on)
-        self.use = KeyLock(stem.with_name(f"{stem.name}.lock"), go_on)
+    def __init__(self, opening: Path, use: Path, go_on: Callable[[], None] = lambda: None) -> None:
+        """Of these files; holds nothing yet. `go_on`: see `KeyLock`."""
+        self.opening = KeyLock(opening, go_on)
+        self.use = KeyLock(use, go_on)
 
     def own_if_free(self) -> bool:
         """False while somebody opens or uses it, and then nothing is held. Raises OSError."""
@@ -120,6 +120,6 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        if error.errno not in _READ_ONLY:
+        if error.errno not in _READ_ONLY or not path.exists():
             raise
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # as in an image: what is there can be used

@@ -44,7 +44,7 @@ def list(cache_dir: CacheDir = "", *, as_json: _AsJson = False) -> None:  # noqa
     try:
         listed = [_Listed(kept, kept.entry.record(), folder.is_in_use(kept.entry)) for kept in folder.kept()]
     except OSError as error:
-        raise _unreadable(folder, error) from error
+        raise _failed(folder, "read", error) from error
     listed.sort(key=lambda each: -each.kept.last_used_s)
     if as_json:
         print_json([_as_json(each) for each in listed])
@@ -73,7 +73,7 @@ def prune(  # noqa: PLR0913 (the options of the command)
     - `ortolan cache prune --older-than 30d`
     - `ortolan cache prune --size 5GiB --dry-run`
 
-    Exit codes: 0 fine, with nothing to remove too; 1 the cache cannot be read; 2 usage.
+    Exit codes: 0 fine, with nothing to remove too; 1 the cache cannot be changed; 2 usage.
     """
     folder = _folder(cache_dir)
     if sum((everything, bool(older_than), bool(size))) != 1:
@@ -97,7 +97,7 @@ def prune(  # noqa: PLR0913 (the options of the command)
             gone = folder.evict(going)
             folder.sweep()
     except OSError as error:
-        raise _unreadable(folder, error) from error
+        raise _failed(folder, "changed", error) from error
     if as_json:
         print_json([_entry_json(each) for each in gone])
         return
@@ -117,8 +117,8 @@ def _folder(text: str) -> CacheFolder:
     return CacheFolder(path)
 
 
-def _unreadable(folder: CacheFolder, error: OSError) -> typer.Exit:
-    complain(f"the cache in {folder.path} cannot be read: {error.strerror}: {error.filename}")
+def _failed(folder: CacheFolder, what: str, error: OSError) -> typer.Exit:
+    complain(f"the cache in {folder.path} cannot be {what}: {error.filename}: {error.strerror}")
     return typer.Exit(FAILURE)
 
 

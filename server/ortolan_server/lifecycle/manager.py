@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import structlog
@@ -20,7 +21,7 @@ from ortolan_server.lifecycle.recovery import Key, Outcome, Recovery
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.threads import warn_of_too_many
 from ortolan_server.lifecycle.version import ModelVersion
-from ortolan_server.repository import ModelToml, Repository
+from ortolan_server.repository import ModelEntry, ModelToml, Repository
 from ortolan_server.repository.given import Given
 from ortolan_server.repository.uploads import Upload
 
@@ -198,6 +199,15 @@ class ModelManager:
             known = ", ".join(sorted(self._models)) or "none"
             raise ModelNotFound(f"no model {name!r}; this server has: {known}")
         return found
+
+    def entry(self, name: str) -> ModelEntry:
+        """What a model was loaded from; of one that nobody has asked for, what is on disk now. Raises ModelNotFound."""
+        waiting = self.repository.rescan_model(name) if name in self.waiting else None
+        return waiting or self.model(name).entry
+
+    def aside(self) -> AbstractContextManager[LoadHandle]:
+        """For opening a model that is not to serve: the server's end cancels it, and an unload does not."""
+        return self._operations.begin("")
 
     def find(self, model: str, version: str) -> ModelVersion:
         """The serving version asked for; empty: the highest that serves.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ortolan.v1 import provider_reflection_pb2 as pb
-from ortolan_backends.errors import BackendError
+from ortolan_backends.errors import BackendError, LoadCancelled
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, NotAllowed
+from ortolan_server.errors import InvalidConfig, InvalidRequest, ModelNotFound, NotAllowed, ServerStopping
 from ortolan_server.lifecycle.manager import ModelManager, parse_version
 from ortolan_server.lifecycle.opening import open_model
 from ortolan_server.lifecycle.version import ModelVersion
-from ortolan_server.repository import ChainRung, ModelToml
+from ortolan_server.repository import ChainRung, ModelEntry, ModelToml
 from ortolan_server.services.reports import (
     assignment_message,
     assignment_summary,
@@ -123,13 +123,13 @@ class ReflectionService:
         return leave
 
     def plan_assignment(self, request: pb.PlanAssignmentRequest) -> pb.PlanAssignmentResponse:
-        """Opens the model aside and lets it go again."""
+        """Opens the model aside and lets it go again. Given up when the server stops: raises ServerStopping."""
         if not self._settings.control_allowed:
             raise NotAllowed(CONTROL_OFF)
-        entry = self._manager.model(request.model).entry
+        entry = self._manager.entry(request.model)
         if entry.error:
             raise InvalidRequest(f"model {request.model!r}: {entry.error}")
-        number = parse_version(request.version or self._manager.known(request.model, "").version)
+        number = parse_version(request.version or self._usual_version(entry))
         path = entry.versions.get(number)
         if path is None:
             raise ModelNotFound(f"model {request.model!r} has no version {number} on disk")
@@ -140,12 +140,25 @@ class ReflectionService:
             chain = self._registry.compose(config, "chain of the request" if request.chain else str(entry.folder))
         except InvalidConfig as error:
             raise InvalidRequest(str(error)) from error
-        load = Load(model=request.model, version=str(number))
-        report = open_model(self._registry, path, chain, config, entry.folder, load).report
+        try:
+            with self._manager.aside() as handle:
+                load = Load(handle=handle, model=request.model, version=str(number))
+                report = open_model(self._registry, path, chain, config, entry.folder, load).report
+        except LoadCancelled as error:
+            raise ServerStopping(str(error)) from error
         message = report_message(report, omit_nodes=request.omit_nodes)
         message.verdict.warnings.extend(entry.warnings)
         message.model, message.version = request.model, str(number)
         return pb.PlanAssignmentResponse(assignment=message)
+
+    def _usual_version(self, entry: ModelEntry) -> str:
+        """The one that serves; of a model that nobody has asked for the highest that would."""
+        if entry.name not in self._manager.waiting:
+            return self._manager.known(entry.name, "").version
+        try:
+            return str(entry.wanted[-1])
+        except InvalidConfig as error:
+            raise InvalidRequest(str(error)) from error
 
     def _summaries(self, model: str) -> list[pb.AssignmentSummary]:
         if model:

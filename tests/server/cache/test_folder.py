@@ -129,10 +129,14 @@ def test_what_is_not_ours_is_no_entry_and_stays(tmp_path: Path) -> None:
     filled(folder, "ours")
     (tmp_path / "Documents" / "letters").mkdir(parents=True)
     (tmp_path / "Documents" / "diary.lock").touch()
+    run = tmp_path / "mlruns" / ("0" * 32)  # called as an entry is, by whoever records runs so
+    run.mkdir(parents=True)
+    (run / "meta.yaml").touch()
     assert names(folder) == ["ours"]
     folder.sweep()
     folder.evict(folder.kept())
     assert sorted(path.name for path in (tmp_path / "Documents").iterdir()) == ["diary.lock", "letters"]
+    assert (run / "meta.yaml").exists()
 
 
 def test_what_somebody_uses_is_known(tmp_path: Path) -> None:

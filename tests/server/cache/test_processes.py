@@ -13,7 +13,7 @@ from tests import models
 
 ROOT = Path(__file__).parents[3]
 CHILD = """
-import sys
+import os, resource, sys
 from pathlib import Path
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.model import read_model
@@ -25,14 +25,19 @@ registry = Registry(catalog(), RuntimeLog(lambda line: None), cache=Cache(Path(s
 registry._log.start()
 model = read_model(Path(sys.argv[1]))
 print("looking", flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ.get("ROOM", -1)), -1))
 chain = registry.compose(parse_model_toml({"chain": [{"provider": "gated"}]}, "test"), "test")
-print(registry.open(model, chain).attempts[0].cache.result, flush=True)
+attempt = registry.open(model, chain).attempts[0]
+print(attempt.cache.result, flush=True)
+print(attempt.outcome, attempt.cache.reason, flush=True)
 """
 
 
 @contextmanager
-def loading(model: Path, cache: Path, gate: Path) -> Iterator[subprocess.Popen[str]]:
+def loading(model: Path, cache: Path, gate: Path, room_bytes: int = -1) -> Iterator[subprocess.Popen[str]]:
+    """`room_bytes`: more than that it cannot write to a file."""
     environment = {**os.environ, "GATE": str(gate), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    environment["ROOM"] = str(room_bytes)
     command = [sys.executable, "-c", CHILD, str(model), str(cache)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
         try:
@@ -86,3 +91,14 @@ def test_a_builder_that_is_killed_leaves_no_entry_and_no_lock(model: Path, tmp_p
         said(next_one, "building")
         open_gate(gate)
         said(next_one, "MISS")
+
+
+def test_a_disk_without_room_keeps_no_model_from_opening(model: Path, tmp_path: Path, gate: Path) -> None:
+    cache = tmp_path / "cache"
+    with loading(model, cache, gate, room_bytes=100) as child:
+        said(child, "building")
+        open_gate(gate)
+        (entry,) = (path for path in (cache / "gated").iterdir() if path.is_dir())
+        said(child, "MISS")
+        said(child, f"OPENED not kept: {entry}/files takes no more: File too large")
+    assert not entry.exists()

@@ -1,5 +1,6 @@
 """`ProviderReflection` as messages: providers, assignments, plans, watches."""
 
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,14 +9,14 @@ import pytest
 
 from ortolan.v1 import provider_reflection_pb2 as pb
 from ortolan_server.chains.registry import Registry
-from ortolan_server.errors import InvalidRequest, ModelNotFound, NotAllowed
+from ortolan_server.errors import InvalidRequest, ModelNotFound, NotAllowed, OrtolanError, ServerStopping
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.services.reflection import HostFacts, ReflectionService
 from ortolan_server.settings import Settings
 from tests import models
-from tests.server.chains.fakes import CPU
+from tests.server.chains.fakes import CPU, gated
 from tests.server.conftest import Manage
-from tests.server.lifecycle.calls import break_device
+from tests.server.lifecycle.calls import WAIT_S, break_device
 
 FACTS = HostFacts("1.2.3", "1.31.0", "onnxruntime", "host", datetime(2026, 1, 2, tzinfo=UTC), "fast")
 FALLING = """
@@ -210,6 +211,43 @@ def test_a_plan_of_a_version_that_is_not_loaded(manage: Manage, registry: Regist
     assert (found.version, found.verdict.state) == ("1", pb.Verdict.KEPT)
     with pytest.raises(ModelNotFound, match="model 'm' has no version 3 on disk"):
         service.plan_assignment(pb.PlanAssignmentRequest(model="m", version="3"))
+
+
+def test_a_plan_of_a_model_that_nobody_has_asked_for(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        models.save(models.add_one(), tmp_path / "m", version=number, toml="[versions]\nspecific = [1, 2]\n")
+    models.save(models.add_one(), tmp_path / "other", toml="[versions]\nspecific = [7]\n")
+    manager = manage(tmp_path, initial=[])
+    service = ReflectionService(manager, registry, Settings(), FACTS)
+    found = plan(service, "m")
+    assert (found.version, found.verdict.state) == ("2", pb.Verdict.KEPT)
+    assert manager.waiting == ["m", "other"]
+    with pytest.raises(InvalidRequest, match="7 not on disk"):
+        plan(service, "other")
+
+
+def test_a_plan_is_given_up_when_the_server_stops(manage: Manage, registry: Registry, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "m")
+    manager = manage(tmp_path)
+    service = ReflectionService(manager, registry, Settings(), FACTS)
+    gated.close()
+    found: list[Exception] = []
+    thread = threading.Thread(target=lambda: found.append(planning(service, "m", "gated")))
+    thread.start()
+    assert gated.arrived.wait(WAIT_S)
+    manager.unload("m")  # of no matter to it
+    manager.stop_loading()
+    gated.open()
+    thread.join(WAIT_S)
+    assert [(type(error), str(error)) for error in found] == [
+        (ServerStopping, "the load was cancelled: the server is stopping")
+    ]
+
+
+def planning(service: ReflectionService, model: str, rung: str) -> Exception:
+    with pytest.raises(OrtolanError) as error:
+        plan(service, model, rung)
+    return error.value
 
 
 def test_a_plan_of_a_link_out_of_the_repository(manage: Manage, registry: Registry, tmp_path: Path) -> None:
