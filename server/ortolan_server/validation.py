@@ -1,6 +1,7 @@
 """Turns what pydantic found wrong into text that names the key, what is allowed and what came."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import get_args, get_origin
@@ -14,11 +15,14 @@ _PLAIN = {
     "bool_type": "must be true or false",
     "dict_type": "must be a table",
     "model_type": "must be a table",
+    "string_too_short": "must not be empty",
     "string_type": "must be a text in quotes",
+    "too_short": "must not be empty",
     "tuple_type": "must be a list",
 }
 """Where pydantic's own words speak of Python."""
 
+_MUST = re.compile(r"(Input|String) should")
 _SHOWN_CHARACTERS = 80
 _CLOSE = 0.7  # difflib's own 0.6 finds "chain" close to "batching"
 
@@ -51,7 +55,7 @@ def _line(detail: ErrorDetails, model: type[BaseModel]) -> str:
     elif kind == "value_error":
         text = str(detail["ctx"]["error"])
     else:
-        text = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
+        text = _PLAIN.get(kind) or _MUST.sub("must", detail["msg"])
         text = f"{text}, not {_show(detail['input'])}"
     return f"{key}: {text}" if key else text
 

@@ -71,14 +71,12 @@ class ModelFile:
 def read_model(path: Path) -> ModelFile:
     """Reads a model and names its nodes. Raises UnservableModel when the file is not an ONNX model."""
     try:
-        status = path.stat()
+        if fault := _file_fault(path.stat()):
+            raise UnservableModel(f"{path.name} {fault}", stage="open")
+        proto = onnx.load(str(path), load_external_data=False)
     except OSError as error:
         raise UnservableModel(f"{path.name} cannot be read: {error.strerror}", stage="open") from error
-    if fault := _file_fault(status):
-        raise UnservableModel(f"{path.name} {fault}", stage="open")
-    try:
-        proto = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
+    except (DecodeError, ValueError) as error:
         raise UnservableModel(f"{path.name} is not a readable ONNX model: {error}", stage="open") from error
     if not proto.graph.node and not proto.graph.output:
         raise UnservableModel(f"{path.name} is not an ONNX model: it has no nodes and no outputs", stage="open")

@@ -64,7 +64,10 @@ class AssignmentLock(Table):
         if self.chain[self.rung - 1 : self.rung] != (self.serving,):
             raise ValueError(f"serving: must be the provider at rung {self.rung} of the chain, not {self.serving!r}")
         seen: set[str] = set()
-        for provider in self.provider:
+        for number, provider in enumerate(self.provider, start=1):
+            if provider.rung and self.chain[provider.rung - 1 : provider.rung] != (provider.name,):
+                where = f"must be that of {provider.name!r} in the chain, or 0, not {provider.rung}"
+                raise ValueError(f"provider[{number}].rung: {where}")
             for name in (*provider.nodes, *provider.shape_nodes):
                 if name in seen:
                     raise ValueError(f"provider: node {name!r} must be named once, and is named twice")

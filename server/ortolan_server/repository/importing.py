@@ -39,7 +39,7 @@ def triton_folders(path: Path) -> list[Path]:
     try:
         folders = [path] if (path / TRITON_FILE).exists() else _below(path)
     except OSError as error:
-        raise InvalidConfig(f"{path}: cannot be read: {error.strerror}") from error
+        raise InvalidConfig(f"{error.filename or path}: cannot be read: {error.strerror}") from error
     if not folders:
         raise InvalidConfig(f"{path}: has no {TRITON_FILE}, nor has a folder in it")
     return folders

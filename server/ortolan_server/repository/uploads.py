@@ -16,6 +16,7 @@ __all__ = ["Upload", "Uploads", "check_paths"]
 
 _NAME_BYTES = 255  # what file systems take
 _DEPTH = 8
+_FILES = 4096  # empty ones have no size that a limit could count, and each is an inode
 _SHOWN_CHARACTERS = 200
 
 
@@ -110,6 +111,8 @@ class Uploads:
 
 def check_paths(paths: list[str]) -> None:
     """Raises InvalidRequest, naming the path, unless each is of a file in a model's folder, and they fit together."""
+    if len(paths) > _FILES:
+        raise InvalidRequest(f"the request has {len(paths)} files; at most {_FILES} are taken")
     for path in paths:
         if fault := path_fault(path) or _fault_of_form(path):
             raise InvalidRequest(f"file {path[:_SHOWN_CHARACTERS]!r}: {fault}")

@@ -185,7 +185,7 @@ def test_another_chain_keeps_the_rest(tmp_path: Path) -> None:
         ("chain = 'cpu'", ['chain: must be a list, not "cpu"']),
         ("[[chain]]\nprovider = 'cpu'\n[[chain]]\nthreads = 2", ["chain[2].provider: is missing"]),
         ("[[chain]]\nprovider = 3", ["chain[1].provider: must be a text in quotes, not 3"]),
-        ("[[chain]]\nprovider = ''", ['chain[1].provider: String should have at least 1 character, not ""']),
+        ("[[chain]]\nprovider = ''", ['chain[1].provider: must not be empty, not ""']),
         ("[require]\nprovider = 'cuda'", ["require.provider: 'cuda' is not in the chain; allowed: cpu"]),
         (
             "chain = [{provider = 'tensorrt'}]\n[require]\nprovider = 'tensort'",

@@ -138,3 +138,10 @@ def test_names_of_models_that_are_sent(name: str) -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", ".m", "a/b", "../m", "m#contract", "m\0", "m\n", "m" * 256, "ä" * 128])
 def test_names_that_are_refused(name: str) -> None:
     assert upload_name_fault(name)
+
+
+def test_files_without_a_size_have_a_bound_too() -> None:
+    paths = [f"1/{number}" for number in range(4096)]
+    check_paths(paths)
+    with pytest.raises(InvalidRequest, match="the request has 4097 files; at most 4096 are taken"):
+        check_paths([*paths, MODEL])
