@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from ortolan_server.errors import InvalidConfig
+from ortolan_server.errors import CannotListen
 from ortolan_server.transport import http as ours
 from ortolan_server.transport.http import HttpServer
 
@@ -220,12 +220,12 @@ def test_what_fails_is_answered_to_others(serving: Serving) -> None:
 
 
 def test_an_address_in_use(address: str, serving: Serving) -> None:
-    with pytest.raises(InvalidConfig, match=rf"cannot listen on {address}: it is in use .* \(--http-address names"):
+    with pytest.raises(CannotListen, match=rf"cannot listen on {address}: it is in use .* \(--http-address names"):
         HttpServer(address, CollectorRegistry(), serving).start()
 
 
 def test_an_address_of_another_host(serving: Serving) -> None:
-    with pytest.raises(InvalidConfig, match=r"cannot listen on 192\.0\.2\.1:0: .*not an address of this host"):
+    with pytest.raises(CannotListen, match=r"cannot listen on 192\.0\.2\.1:0: .*not an address of this host"):
         HttpServer("192.0.2.1:0", CollectorRegistry(), serving).start()
 
 
