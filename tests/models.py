@@ -23,6 +23,7 @@ __all__ = [
     "simple",
     "tensor",
     "value",
+    "with_external_data",
 ]
 
 OPSET = 17
@@ -83,6 +84,16 @@ def add_one() -> onnx.ModelProto:
         [value("y", TensorProto.FLOAT, ["N", 2])],
         [tensor("one", [1.0])],
     )
+
+
+def with_external_data() -> onnx.ModelProto:
+    """`add_one` with its 1 in one.bin beside it."""
+    proto = add_one()
+    (one,) = proto.graph.initializer
+    one.ClearField("raw_data")
+    one.data_location = TensorProto.EXTERNAL
+    one.external_data.add(key="location", value="one.bin")
+    return proto
 
 
 def affine() -> onnx.ModelProto:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from posixpath import normpath
 
 from ortolan_backends.errors import DeviceFailure, OutOfMemory
+from ortolan_backends.runtime.model import read_model
 from ortolan_server.chains.chain import Chain
 from ortolan_server.chains.load import Load
 from ortolan_server.chains.registry import Registry
@@ -17,12 +19,10 @@ from ortolan_server.lifecycle.first_runs import limit_s
 from ortolan_server.lifecycle.opening import OpenModel, open_model
 from ortolan_server.lifecycle.warming import warm_up
 from ortolan_server.repository import ModelToml
+from ortolan_server.repository.external_data import external_files
 from ortolan_server.repository.watching import Snapshot, changed_files, look_at
 
 __all__ = ["Opener"]
-
-# What says how a model is to run is no part of the model.
-_NOT_THE_MODEL = (".toml", ".lock", ".pbtxt")
 
 
 class Opener:
@@ -69,7 +69,7 @@ class Opener:
 
     def on(self, rungs: Sequence[int]) -> OpenModel:
         """On the first of these rungs that can serve. Without a session the report says why."""
-        if changed := changed_files(self._files, self._look()):
+        if changed := self._changed():
             reason = f"its files have changed since it was loaded ({', '.join(changed)}): load it again"
             return OpenModel(ChainReport.untried(self._chain, reason), None)
         return self._warmed(self._open(rungs))[0]
@@ -108,5 +108,12 @@ class Opener:
 
     def _look(self) -> Snapshot:
         folder = self._path.parent
-        files = look_at(folder, folder.resolve())
-        return {name: mark for name, mark in files.items() if not name.endswith(_NOT_THE_MODEL)}
+        return look_at(folder, folder.resolve())
+
+    def _changed(self) -> list[str]:
+        """Files of the model that are not what they were. What else lies beside it, such as notes, is no part of it."""
+        changed = changed_files(self._files, self._look())
+        if not changed or self._path.name in changed:
+            return changed
+        data = {normpath(name) for name in external_files(read_model(self._path).proto)}
+        return [name for name in changed if name in data]

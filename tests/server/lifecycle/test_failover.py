@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
+import numpy as np
+import onnx
 import pytest
 from structlog.testing import capture_logs
 
@@ -30,7 +32,7 @@ DEGRADE = CPU + '\n[require]\nprovider = "faulty"\notherwise = "degrade"\n'
 SOON = "\n[failover]\nprobe_after_s = 0.05\nprobe_most_s = 0.4\n"
 LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
 
-Serve = Callable[[str], ModelManager]
+Serve = Callable[..., ModelManager]
 
 
 @pytest.fixture
@@ -40,10 +42,10 @@ def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
 
 @pytest.fixture
 def serve(manage: Manage, faulty: Faulty, tmp_path: Path) -> Serve:
-    """`serve(toml)`: a manager of the model `m`, y = x + 1, on the provider and what the text adds."""
+    """`serve(toml)`: a manager of the model `m`, y = x + 1 or another, on the provider and what the text adds."""
 
-    def make(toml: str) -> ModelManager:
-        models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + toml)
+    def make(toml: str, proto: onnx.ModelProto | None = None) -> ModelManager:
+        models.save(proto or models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + toml)
         return manage(tmp_path / "models")
 
     return make
@@ -355,6 +357,26 @@ def test_files_that_have_changed_since_the_load_are_not_taken_for_it(
     ):
         add_one(version, 1.0)
     assert version.state is State.FAILED
+
+
+def test_external_data_that_has_changed_is_not_taken_for_what_served(
+    serve: Serve, faulty: Faulty, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "m" / "1"
+    folder.mkdir(parents=True)
+    (folder / "one.bin").write_bytes(np.float32(1).tobytes())
+    version = serve(BOTH + LATE, models.with_external_data()).find("m", "")
+    (folder / "one.bin").write_bytes(np.float32(2).tobytes())
+    faulty.commands.say("lost")
+    with pytest.raises(ModelNotReady, match=r"have changed since it was loaded \(one.bin\)"):
+        add_one(version, 1.0)
+
+
+def test_what_lies_beside_a_model_may_change(serve: Serve, faulty: Faulty, tmp_path: Path) -> None:
+    version = serve(BOTH + LATE).find("m", "")
+    (tmp_path / "models" / "m" / "1" / "README.md").write_text("nothing of the model")
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
 
 
 def test_what_keeps_the_contract_does_not_give_way_to_a_rung_that_breaks_it(serve: Serve) -> None:

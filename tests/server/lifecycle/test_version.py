@@ -122,19 +122,10 @@ def test_functions_that_call_each_other_are_refused(manage: Manage, tmp_path: Pa
     assert "recursive" in version.reason
 
 
-def with_external_data() -> onnx.ModelProto:
-    proto = models.add_one()
-    (one,) = proto.graph.initializer
-    one.ClearField("raw_data")
-    one.data_location = TensorProto.EXTERNAL
-    one.external_data.add(key="location", value="one.bin")
-    return proto
-
-
 def test_external_data_beside_the_model_is_read(manage: Manage, tmp_path: Path) -> None:
     (tmp_path / "m" / "1").mkdir(parents=True)
     (tmp_path / "m" / "1" / "one.bin").write_bytes(np.float32(1).tobytes())
-    version = load(manage, tmp_path, with_external_data())
+    version = load(manage, tmp_path, models.with_external_data())
     assert version.state is State.READY
     assert add_one(version, 4.0) == 5.0
 
@@ -144,7 +135,7 @@ def test_external_data_with_a_second_name_is_refused(manage: Manage, tmp_path: P
     (folder / "m" / "1").mkdir(parents=True)
     (tmp_path / "secret.bin").write_bytes(np.float32(1).tobytes())
     os.link(tmp_path / "secret.bin", folder / "m" / "1" / "one.bin")
-    version = load(manage, folder, with_external_data())
+    version = load(manage, folder, models.with_external_data())
     assert version.state is State.FAILED
     assert "tensor 'one'" in version.reason
     assert "hard link" in version.reason
