@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 
 import structlog
 
@@ -53,6 +54,7 @@ class Engine:
         self._concurrency = concurrency
         self._name = name
         self._threads: list[threading.Thread] = []
+        self._numbers = count()
         serving.statistics.batching = batching is not None
         # One lock guards all below; the conditions are its waiting rooms. Nobody holds it during a run or a reply.
         self._lock = threading.Lock()
@@ -184,9 +186,9 @@ class Engine:
 
     def _start_thread(self, target: Callable[[], None]) -> None:
         # A run that cannot be stopped must not keep the process from ending.
-        thread = threading.Thread(target=target, name=f"{self._name}-{len(self._threads)}", daemon=True)
-        self._threads.append(thread)
+        thread = threading.Thread(target=target, name=f"{self._name}-{next(self._numbers)}", daemon=True)
         thread.start()
+        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
 
     def _add(self, entry: Entry, pump: Pump | None) -> None:
         self._dispatch.took()

@@ -86,12 +86,13 @@ class Watchdog:
         """Their calls wait for another session where one will come, else they are answered."""
         ran_s = max(now_s - batch.started_s for batch in hung)
         error = RunHung(f"a run has not ended in {ran_s:.1f} s, although it was told to stop")
-        again = self._dispatch.device_failed(error, hung[0].serving)
+        servings = dict.fromkeys(batch.serving for batch in hung)  # one may have taken another's place meanwhile
+        again = {serving: self._dispatch.device_failed(error, serving) for serving in servings}
         gone: list[tuple[Entry, OrtolanError]] = []
         with self._lock:
             for batch in hung:
                 if batch in self._schedule.running:  # else it ended after all
-                    gone += self._give_up(batch, error, again=again)
+                    gone += self._give_up(batch, error, again=again[batch.serving])
         for entry, cause in gone:
             self._dispatch.answer(entry, cause)
 

@@ -3,7 +3,6 @@
 import math
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -144,38 +143,6 @@ def test_without_another_session_all_that_waits_can_be_refused(make_engine: Make
     engine.refuse_waiting(ModelNotReady("no rung is left"))
     assert [str(reply.only()) for reply in replies] == ["no rung is left"] * 2
     assert engine.drain(WAIT_S)
-
-
-@pytest.mark.usefixtures("no_collector")
-def test_what_comes_after_the_refusal_is_refused_too_and_the_session_is_gone(make_engine: MakeEngine) -> None:
-    first = FakeRunner()
-    session = weakref.ref(first)
-    engine = make_engine(Serving(first, Statistics()), Hook(comes=False))
-    del first
-    engine.start()
-    (reply,) = submit(engine, 1)
-    assert reply.number() == 10
-    engine.refuse_waiting(ModelNotReady("no rung is left"))
-    (reply,) = submit(engine, 2)
-    assert str(reply.only()) == "no rung is left"
-    assert session() is None
-
-
-@pytest.mark.usefixtures("no_collector")
-def test_a_session_that_failed_is_gone_before_the_next_comes(make_engine: MakeEngine) -> None:
-    class Broken(Runner):
-        def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
-            raise DeviceFailure("gone")
-
-    first, gone = Broken(), threading.Event()
-    weakref.finalize(first, gone.set)
-    engine = make_engine(Serving(first, Statistics()), lambda _error, _runner: True)
-    del first
-    engine.start()
-    (reply,) = submit(engine, 1)
-    assert gone.wait(WAIT_S)
-    engine.serve(Serving(FakeRunner(), Statistics()))
-    assert reply.number() == 10
 
 
 @pytest.mark.parametrize("stubborn", [(), (1,)])
