@@ -98,7 +98,8 @@ class Dispatch:
             # One that is abandoned may come back when its callers have been answered, and their memory is another's.
             ran = run_calls(serving.runner, calls, batch.handle, in_place=serving.hang_after_s == math.inf)
         except Exception as error:  # noqa: BLE001 - a worker outlives every call
-            self._run_failed(batch, error, inline=inline)
+            if not batch.abandoned:  # its failure was told when it was given up
+                self._run_failed(batch, error, inline=inline)
         else:
             self._run_ended(batch, ran, started_s, inline=inline)
 

@@ -196,7 +196,7 @@ def test_outputs_that_cannot_be_split_end_the_batching(make_engine: MakeEngine) 
 def test_a_caller_that_leaves_a_batch_is_answered_while_the_others_go_on(make_engine: MakeEngine) -> None:
     runner = BatchRunner(held=True)
     engine = make_engine(runner)
-    calls = [batch_call(0), batch_call(1), batch_call(2, within_s=0.3)]
+    calls = [batch_call(0), batch_call(1), batch_call(2, within_s=1.0)]
     replies = [Replies() for _ in calls]
     tickets = [engine.submit(call, reply) for call, reply in zip(calls, replies, strict=True)]
     engine.start()

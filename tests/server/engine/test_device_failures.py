@@ -124,13 +124,13 @@ def test_a_deadline_holds_while_calls_wait_for_a_session(make_engine: MakeEngine
     hook = Hook(comes=True)
     engine = make_engine(Serving(failing(1), Statistics()), hook)
     engine.start()
-    late, patient = Replies(), Replies()
-    engine.submit(call(1, within_s=0.05), late)
+    (patient,) = submit(engine, 1)
     hook.wait()
-    engine.submit(call(2), patient)
+    late = Replies()
+    engine.submit(call(2, within_s=0.05), late)
     assert isinstance(late.only(), DeadlineExpired)
     engine.serve(Serving(FakeRunner(), Statistics()))
-    assert patient.number() == 20
+    assert patient.number() == 10
 
 
 def test_without_another_session_all_that_waits_can_be_refused(make_engine: MakeEngine) -> None:
@@ -156,14 +156,17 @@ def test_what_is_put_back_after_the_refusal_is_not_run_on_the_broken_session(
             engine.refuse_waiting(ModelNotReady("no rung is left"))
             return super().__call__(error, runner)
 
-    first = failing(1, stubborn=stubborn)
+    hook, first = Refusing(comes=True), failing(1, stubborn=stubborn)
     serving = Serving(first, Statistics(), may_run_inline=False, hang_after_s=0.05)
-    engine = make_engine(serving, Refusing(comes=True))
+    engine = make_engine(serving, hook)
     engine.start()
     (reply,) = submit(engine, 1)
     assert str(reply.only()) == "no rung is left"
     assert first.order == [1]
     first.release(*stubborn)
+    while engine.lost_threads:
+        threading.Event().wait(0.001)
+    assert len(hook.told) == 1, "how a run ends that was given up tells nobody anything new"
 
 
 def test_a_batch_is_put_back_whole(make_engine: MakeEngine) -> None:
