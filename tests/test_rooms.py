@@ -12,7 +12,7 @@ LONGEST_FILE_LINES = 400
 
 # From the bottom up: a module of the server imports from its own room and from those below it, never sideways.
 LAYERS = (
-    {"addresses", "digests", "errors", "units", "validation"},
+    {"addresses", "deadlines", "digests", "errors", "units", "validation"},
     {"telemetry", "tensors"},
     {"shared_memory"},
     {"allocation", "codec", "repository", "settings"},

@@ -18,7 +18,7 @@ from ortolan_server.engine.runs import Runner
 from ortolan_server.engine.schedule import Occupancy, Schedule, Wake
 from ortolan_server.engine.serving import Serving
 from ortolan_server.engine.watchdog import Watchdog
-from ortolan_server.errors import CallCancelled, OrtolanError, ServerStopping
+from ortolan_server.errors import OrtolanError, ServerStopping
 
 __all__ = ["BatchLimits", "Engine", "Runner", "Serving", "Ticket"]
 
@@ -89,7 +89,8 @@ class Engine:
         Never blocks. Raises ServerStopping after `drain()` or `stop()`, and `reply` is not called then. Replies with
         Overloaded when the queue is full, DeadlineExpired as soon as the deadline passes (the run is then stopped if
         nobody else waits for it, which takes effect between two nodes) or at once when the queue is clearly too long
-        for it, CallCancelled after `Ticket.cancel()`, and with the answer to the runner's exception (`failures.py`).
+        for it, CallCancelled after a `Ticket.cancel()` before that, and with the answer to the runner's exception
+        (`failures.py`).
         """
         now_s = time.monotonic()
         entry = Entry(call, reply, now_s, self._cancel)
@@ -253,11 +254,10 @@ class Engine:
     # Cancellation, deadlines, and runs that take too long.
 
     def _cancel(self, entry: Entry) -> None:
-        cause = CallCancelled("the caller cancelled this inference")
         with self._lock:
-            if not self._schedule.leave(entry, cause):
-                return
-        self._dispatch.answer(entry, cause)
+            cause = self._schedule.cancel(entry, time.monotonic())
+        if cause is not None:
+            self._dispatch.answer(entry, cause)
 
     def _watch_loop(self) -> None:
         while self._watch_once():

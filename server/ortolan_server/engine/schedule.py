@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
+from ortolan_server.deadlines import ran_out
 from ortolan_server.engine.call import Pump
 from ortolan_server.engine.entry import Batch, Entry, State
 from ortolan_server.engine.pace import Pace
 from ortolan_server.engine.queue import BatchLimits, Step, comes_too_late, next_step, overdue
 from ortolan_server.engine.waiting import Bucket, Waiting
-from ortolan_server.errors import DeadlineExpired, OrtolanError, Overloaded
+from ortolan_server.errors import CallCancelled, DeadlineExpired, OrtolanError, Overloaded
 
 __all__ = ["Occupancy", "Schedule", "Wake", "expired_waiting"]
 
@@ -250,6 +251,13 @@ class Schedule:
             return 0
         self.batching = batching.at_most(most)
         return most
+
+    def cancel(self, entry: Entry, now_s: float) -> OrtolanError | None:
+        """The caller left, or its time was over. The answer, if the call has ended by that."""
+        cause: OrtolanError = CallCancelled("the caller cancelled this inference")
+        if ran_out(entry.deadline_s - now_s, entry.deadline_s - entry.arrived_s):
+            cause = expired_waiting() if entry.state is State.WAITING else _expired_running()
+        return cause if self.leave(entry, cause) else None
 
     def leave(self, entry: Entry, cause: OrtolanError) -> bool:
         """Nobody waits for a call any more. True when it has ended by that, and is to be answered."""

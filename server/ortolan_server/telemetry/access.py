@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from ortolan_server.deadlines import ran_out
+
 __all__ = ["AccessLog", "CallRecord"]
 
 log = structlog.get_logger()
@@ -50,11 +52,11 @@ class CallRecord:
         """The server has ended the call; the first status counts."""
         self.code = self.code or code
 
-    def end(self, *, expired: bool) -> None:
-        """The call is over. What the server has not ended, the client has, or the deadline if it has `expired`."""
+    def end(self, *, left_s: float) -> None:
+        """The call is over, `left_s` before its deadline: what the server has not ended, one of the two has."""
         self.duration_s = time.monotonic() - self._started_s
         self.code = self.code or _CANCELLED
-        if expired and self.code == _CANCELLED:
+        if self.code == _CANCELLED and ran_out(left_s, self.duration_s + left_s):
             self.code = _EXPIRED
 
     def fields(self) -> dict[str, object]:

@@ -96,7 +96,7 @@ def _follow(record: CallRecord, context: grpc.ServicerContext, access: AccessLog
         if code is not None:
             # What was set beside an answer goes before it.
             record.code = code.name if isinstance(code, grpc.StatusCode) else str(code)
-        record.end(expired=context.time_remaining() <= 0)
+        record.end(left_s=context.time_remaining())
         access.put(record)
 
     record.peer = context.peer()

@@ -10,7 +10,7 @@ from ortolan_server.engine.call import InferenceCall
 from ortolan_server.engine.entry import Batch, Entry, State
 from ortolan_server.engine.queue import BatchLimits
 from ortolan_server.engine.schedule import Schedule, Wake
-from ortolan_server.errors import CallCancelled, DeadlineExpired, Overloaded
+from ortolan_server.errors import CallCancelled, DeadlineExpired, OrtolanError, Overloaded
 
 CANCELLED = CallCancelled("left")
 
@@ -243,6 +243,14 @@ def test_what_would_run_at_once_is_tried() -> None:
 
 
 # Leaving.
+
+
+@pytest.mark.parametrize(("now_s", "cause"), [(5.0, CallCancelled), (9.95, DeadlineExpired), (10.1, DeadlineExpired)])
+def test_a_caller_that_leaves_at_its_deadline_has_met_it(now_s: float, cause: type[OrtolanError]) -> None:
+    made, waits = schedule(), entry(deadline_s=10.0)
+    add(made, waits)
+    assert type(made.cancel(waits, now_s)) is cause
+    assert made.cancel(waits, now_s) is None
 
 
 def test_a_run_is_stopped_when_its_last_caller_leaves() -> None:

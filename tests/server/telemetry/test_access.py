@@ -1,5 +1,6 @@
 """Records of calls, and a log whose reader is slow."""
 
+import math
 import threading
 from collections.abc import MutableMapping
 from typing import Any
@@ -18,7 +19,7 @@ def test_a_record_says_what_it_has() -> None:
     record.received(4)
     record.sent(5)
     record.answered()
-    record.end(expired=False)
+    record.end(left_s=math.inf)
     fields = record.fields()
     assert fields.pop("duration_ms") == round(record.duration_s * 1e3, 3)
     assert fields == {
@@ -32,20 +33,20 @@ def test_a_record_says_what_it_has() -> None:
     }
 
 
-def ended(*codes: str, expired: bool) -> str:
+def ended(*codes: str, left_s: float) -> str:
     record = CallRecord("/a/B")
     for code in codes:
         record.answered(code)
-    record.end(expired=expired)
+    record.end(left_s=left_s)
     return record.code
 
 
 def test_the_first_status_counts() -> None:
-    assert ended("NOT_FOUND", "OK", expired=True) == "NOT_FOUND"
-    assert ended("OK", expired=True) == "OK"
-    assert ended(expired=False) == "CANCELLED"
-    assert ended(expired=True) == "DEADLINE_EXCEEDED"
-    assert ended("CANCELLED", expired=True) == "DEADLINE_EXCEEDED"
+    assert ended("NOT_FOUND", "OK", left_s=0.0) == "NOT_FOUND"
+    assert ended("OK", left_s=0.0) == "OK"
+    assert ended(left_s=10.0) == "CANCELLED"
+    assert ended(left_s=0.0) == "DEADLINE_EXCEEDED"
+    assert ended("CANCELLED", left_s=0.0) == "DEADLINE_EXCEEDED"
 
 
 def test_all_that_was_put_is_written_by_the_end() -> None:

@@ -50,5 +50,5 @@ class LoggedCall(CoreCall):
 
     def end(self) -> None:
         super().end()
-        self.record.end(expired=time.monotonic() >= self.deadline_s)
+        self.record.end(left_s=self.deadline_s - time.monotonic())
         self._access.put(self.record)
