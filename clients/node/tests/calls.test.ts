@@ -45,7 +45,7 @@ test("a signal gives a call up", async () => {
   giving.abort(reason);
   await assert.rejects(call, (error) => error === reason);
   // The server has let go of it, too: that model makes one run at a time.
-  await client.infer("countdown", { n: scalar(1n) }, { timeoutMs: 10_000 });
+  await client.infer("countdown", { n: scalar(1n) });
   await assert.rejects(client.serverReady({ signal: giving.signal }), (error) => error === reason);
   await assert.rejects(numbers([0], giving.signal).next(), (error) => error === reason);
   await assert.rejects(client.watch("", { signal: giving.signal }).next(), (error) => error === reason);
@@ -76,7 +76,7 @@ test("a call whose connections all break ends with UNAVAILABLE", async (t) => {
 });
 
 test("a server that hangs is found out by pings", async (t) => {
-  const channelOptions = { "grpc.keepalive_time_ms": 200, "grpc.keepalive_timeout_ms": 200 };
+  const channelOptions = { "grpc.keepalive_time_ms": 500, "grpc.keepalive_timeout_ms": 3_000 };
   const [patient, relay] = await through(t, (connection) => (connection < 1 ? "hang" : "serve"), { channelOptions });
   await patient.infer("echo_uint8", LARGE);
   assert.equal(relay.connections, 2);
@@ -90,10 +90,7 @@ test("several addresses share the calls", async (t) => {
 });
 
 test("nobody listens", async (t) => {
-  const relay = await listening(t, () => "serve");
-  const { address } = relay;
-  relay.close();
-  const lost = new Client(address);
+  const lost = new Client("127.0.0.1:1");
   t.after(() => lost.close());
   await assert.rejects(
     lost.serverReady(),
