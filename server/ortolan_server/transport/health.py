@@ -27,6 +27,10 @@ _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].f
 class _Servicer(health.HealthServicer):
     """The official one, which leaves callers without a word on why there is no answer."""
 
+    @property
+    def is_watched(self) -> bool:
+        return any(list(self._send_response_callbacks.values()))  # type: ignore[attr-defined] # its stubs lack it
+
     def Check(  # noqa: N802 (gRPC's name)
         self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
     ) -> health_pb2.HealthCheckResponse:
@@ -64,6 +68,11 @@ class Health:
     def serving(self) -> bool:
         """What `""` says."""
         return self._shown.get("", False) and not self._stopped
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a client would hear of a change, and send its calls elsewhere."""
+        return self.servicer.is_watched
 
     def stop(self) -> None:
         """All NOT_SERVING, for good."""

@@ -70,6 +70,10 @@ _INT32_MAX = 2**31 - 1
 _MIN_PING_INTERVAL_MS = 5_000
 # Cancelled calls end within milliseconds; one that gRPC has lost track of must not keep the process.
 _CLOSE_S = 5.0
+_SETTLE_S = 0.25
+# For clients that balance by health to go elsewhere: gRPC cancels calls that come while a server begins to close, and
+# what is CANCELLED nobody tries again.
+_LEAVE_S = 1.0
 
 
 class GrpcServer:
@@ -175,11 +179,15 @@ class GrpcServer:
         """
         deadline = time.monotonic() + timeout_s
         self._health.stop()
+        if self._health.is_watched:
+            time.sleep(min(_LEAVE_S, timeout_s))
         closed = self._server.stop(timeout_s)
         self._stream_infer.drain()
         self._watch.drain()
         if self._lane is not None:
             self._lane.drain(deadline)
+        else:  # gRPC may have taken calls that it has not given to the pools yet, and does not tell
+            closed.wait(min(_SETTLE_S, timeout_s))
         for pool in (self._calls, self._streams, self._slow):
             pool.wait_idle(max(0.0, deadline - time.monotonic()))
         self._server.stop(0)  # health watches would stay as long as their clients do

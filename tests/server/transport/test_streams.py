@@ -135,3 +135,21 @@ def test_a_second_sigterm_ends_at_once(repository: Path) -> None:
         server.wait_for("server_draining")
         assert server.stop() == 128 + signal.SIGTERM
         assert running.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_who_watches_hears_of_the_end_while_calls_are_still_answered(repository: Path) -> None:
+    """So that a client that balances by health can go elsewhere."""
+    long = "from ortolan_server.transport import server; server._LEAVE_S = 600.0"
+    with (
+        running_server(repository, before=long) as server,
+        grpc.insecure_channel(server.address) as channel,
+        grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as new_connection,
+    ):
+        watch = watch_health(channel, "")
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        server.process.send_signal(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        for each in (channel, new_connection):
+            stub = inference_pb2_grpc.GRPCInferenceServiceStub(each)
+            assert list(stub.ModelInfer(adding(1), timeout=LIMIT_S).outputs[0].shape) == [1, 2]
+        assert server.stop() == 128 + signal.SIGTERM

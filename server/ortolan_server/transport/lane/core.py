@@ -30,6 +30,7 @@ log = structlog.get_logger()
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 _REQUESTED = _server._REQUEST_CALL_TAG  # noqa: SLF001
+_SHUTDOWN = _server._SHUTDOWN_TAG  # noqa: SLF001
 _STARTED = _server._ServerStage.STARTED  # noqa: SLF001
 _TIMED_OUT = cygrpc.CompletionType.queue_timeout
 _OK = 0
@@ -251,6 +252,12 @@ class Lane:
         """Calls of its handlers that are not over."""
         return self._open
 
+    @property
+    def calls_may_come(self) -> bool:
+        """For a while after `server.stop()` too: the core has taken some that the loop has not come to yet."""
+        with self._core.lock:
+            return any(tag is not _SHUTDOWN for tag in self._core.due)
+
     def start(self) -> None:
         """Serves, on a thread of its own."""
         core = self._core
@@ -301,6 +308,7 @@ class Lane:
         call = self._calls(event, handler)
         core = self._core
         with core.lock:
+            self._open += 1
             core.rpc_states.add(call)  # what the server waits for when it stops
             if core.stage is _STARTED:
                 # One came and one is asked for: as many are due as before.
@@ -308,7 +316,6 @@ class Lane:
                 core.server.request_call(queue, queue, _REQUESTED)
             else:
                 core.due.remove(_REQUESTED)
-        self._open += 1
         try:
             handler.opened(call)
         except Exception:

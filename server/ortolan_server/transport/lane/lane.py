@@ -73,7 +73,7 @@ class FastLane:
     def drain(self, deadline_s: float) -> None:
         """After `server.stop()` was called: ends streams, and waits for calls in flight."""
         self._streams.drain()
-        while not self.idle and time.monotonic() < deadline_s:
+        while (self._lane.calls_may_come or not self.idle) and time.monotonic() < deadline_s:
             time.sleep(_LOOK_S)
 
 

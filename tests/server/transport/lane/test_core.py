@@ -210,6 +210,23 @@ def test_stop_waits_for_calls_and_takes_no_new_ones() -> None:
         assert stopped.wait(LIMIT_S)
 
 
+def test_after_a_stop_the_last_calls_are_known_to_have_come() -> None:
+    """Whoever cancels the rest must not do so before: a call that was taken by the core would be lost."""
+    holding = Holding()
+    with lane_server({PATH: holding}) as (server, channel):
+        at_first = server.lane.calls_may_come
+        call = method(channel, PATH).future(b"", timeout=LIMIT_S)
+        assert holding.came.wait(LIMIT_S)
+        stopped = server.server.stop(LIMIT_S)
+        until_s = time.monotonic() + LIMIT_S
+        while server.lane.calls_may_come and time.monotonic() < until_s:
+            threading.Event().wait(0.005)
+        assert (at_first, server.lane.calls_may_come, server.lane.open_calls) == (True, False, 1)
+        holding.calls[0].answer(b"late")
+        assert call.result() == b"late"
+        assert stopped.wait(LIMIT_S)
+
+
 def test_stop_at_once_cancels_what_is_open() -> None:
     holding = Holding()
     with lane_server({PATH: holding}) as (server, channel):
