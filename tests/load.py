@@ -41,7 +41,7 @@ class Load:
     def failed(self) -> int:
         return self.failures.total()
 
-    def wait_for_answers(self, more: int, limit_s: float = 60.0) -> None:
+    def wait_for_answers(self, more: int, limit_s: float = 240.0) -> None:
         """Until so many more calls were answered. Raises AssertionError when they are not."""
         goal, end_s = self.answered + more, time.monotonic() + limit_s
         while self.answered < goal:

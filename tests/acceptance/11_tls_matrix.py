@@ -53,7 +53,7 @@ def ours(address: str, tls: Tls | None) -> str:
 def grpcurls(address: str, tls: Tls | None) -> str:
     files = {"-cacert": tls.ca, "-cert": tls.cert, "-key": tls.key} if tls else {}
     flags = [str(part) for flag, file in files.items() if file for part in (flag, file)] if tls else ["-plaintext"]
-    call = [*flags, "-connect-timeout", "3", address, "inference.GRPCInferenceService/ServerLive"]
+    call = [*flags, "-connect-timeout", "20", address, "inference.GRPCInferenceService/ServerLive"]
     done = subprocess.run([str(GRPCURL), *call], capture_output=True, text=True, check=False)
     return ANSWERED if '"live": true' in done.stdout else " ".join(done.stderr.split())
 

@@ -36,7 +36,7 @@ KILLS = 50
 KILLS_OF_A_JOB = 5
 ROWS_OF_A_JOB = 100_000
 SEED = 17
-JOB_LIMIT_S = 60.0
+JOB_LIMIT_S = 240.0
 
 DIE_AT_WRITE = """\
 import os
@@ -185,7 +185,7 @@ class Job:
     def __init__(self, folder: Path, address: str, name: str, before: str = "", more: Sequence[str] = ()) -> None:
         """`before` is code that the process runs first."""
         files = ("--in", str(folder / "rows.parquet"), "--out", str(folder / f"{name}.parquet"), "--keep", "id")
-        options = ("--batch-size", "64", "--in-flight", "2", "--commit-every", "0.02", "--timeout", "10")
+        options = ("--batch-size", "64", "--in-flight", "2", "--commit-every", "0.02", "--timeout", "60")
         command = [sys.executable, "-c", f"{before}\n{ENTRY}", "batch", address, "tiny", *files, *options, *more]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.errors = ""

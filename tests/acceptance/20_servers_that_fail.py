@@ -14,7 +14,7 @@ from tests.load import Load
 from tests.serving import RunningServer, running_server
 
 THREADS = 16
-BEFORE_S = 1.0
+BEFORE = 500
 # Pings find out a server that hangs: after 10 s without one, and 2 s without an answer.
 AFTER_S = {signal.SIGKILL: 4.0, signal.SIGTERM: 6.0, signal.SIGSTOP: 18.0}
 X = np.ones((1, 2), np.float32)
@@ -56,8 +56,7 @@ def suffer(repository: Path, event: signal.Signals) -> Load:
 
 
 def happen(load: Load, goes: RunningServer, event: signal.Signals) -> None:
-    time.sleep(BEFORE_S)
-    assert load.answered, "nothing was answered before"
+    load.wait_for_answers(BEFORE)
     goes.process.send_signal(event)
     time.sleep(AFTER_S[event])
 

@@ -115,8 +115,11 @@ def on_demand(server: RunningServer, repository: Path, outside: Path) -> Iterato
 
 
 def by_poll(server: RunningServer, repository: Path, outside: Path) -> Iterator[tuple[str, str]]:
+    aside = repository.with_name("aside")
+    aside.mkdir()
     for hostile in HOSTILE:
-        hostile.make(repository / hostile.name, outside)
+        hostile.make(aside / hostile.name, outside)
+        (aside / hostile.name).rename(repository / hostile.name)  # whole: a poll must not meet half of it
     for hostile in HOSTILE:
         told = str(server.wait_for("model_refused", model=hostile.name)["reason"])
         yield hostile.name, "" if re.search(hostile.reason, told) else f"{told!r}; wanted {hostile.reason!r}"

@@ -32,12 +32,13 @@ def main() -> int:
         together = load_at_once(model, [cache, cache])
     faults += _faults_together(together)
     for name, loads in (("without a cache", without), ("first load", first), ("second load", second)):
-        print(f"{name:16}  {_seconds(loads):.2f} s, of which the provider compiles {_compile_ms(loads):4.0f} ms")
+        seconds = f"{_seconds(loads):.2f} s, of the processor {_cpu_s(loads):.2f} s"
+        print(f"{name:16}  {seconds}; the provider compiles {_compile_ms(loads):4.0f} ms")
     for load in together:
         print(f"at once           {load.result}, the provider compiles {load.compile_ms} ms")
     ratio, of_without = _seconds(first) / _seconds(second), _seconds(without) / _seconds(second)
-    if ratio <= 1 or of_without <= 1:
-        faults.append("the second load is no faster")
+    if _cpu_s(second) >= min(_cpu_s(first), _cpu_s(without)):  # the clock's time is also that of other processes
+        faults.append("the second load takes no less of the processor")
     for fault in faults:
         print(f"not so: {fault}")
     hits = sum(load.result == "HIT" for load in second)
@@ -74,6 +75,10 @@ def _faults_together(loads: Sequence[Load]) -> list[str]:
 
 def _seconds(loads: Sequence[Load]) -> float:
     return median(load.seconds for load in loads)
+
+
+def _cpu_s(loads: Sequence[Load]) -> float:
+    return median(load.cpu_s for load in loads)
 
 
 def _compile_ms(loads: Sequence[Load]) -> float:
