@@ -4,7 +4,7 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -22,6 +22,7 @@ from ortolan_backends.runtime.log import LogLine, RuntimeLog
 from ortolan_backends.runtime.model import ModelFile
 from ortolan_backends.runtime.ort import onnxruntime
 from ortolan_backends.runtime.turns import Turns
+from ortolan_backends.runtime.weights import weights_in_memory
 
 __all__ = ["OpenRung", "RunHandle", "Session", "TensorInfo", "open_session"]
 
@@ -37,6 +38,7 @@ _DEFAULTS = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spi
 _MOST_LINES = 100
 # Gives back all but the first piece of each arena named, once the run is over: ONNX Runtime's own key.
 _SHRINK = "memory.enable_memory_arena_shrinkage"
+_CPU = "CPUExecutionProvider"
 _ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 _session_numbers = count(1)
 # Provider libraries that fail to load write to the log of no session: one opening at a time tells them apart.
@@ -218,7 +220,9 @@ def open_session(  # noqa: PLR0913 - all that an opening needs
         try:
             options, left_out = _session_options(model, rungs, logid, threads)
             stage = "open"
-            with handle.stopped_by(lambda: options.set_load_cancellation_flag(True)):
+            on_cpu = all(rung.backend.provider == _CPU for rung in rungs)
+            weights = weights_in_memory(options, model) if on_cpu else nullcontext()
+            with weights, handle.stopped_by(lambda: options.set_load_cancellation_flag(True)):
                 session = Session(onnxruntime.InferenceSession(model.source, options, enable_fallback=0), model)
         except (UnservableModel, LoadCancelled):
             raise
