@@ -35,7 +35,7 @@ print(json.dumps({
 
 def run(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
 
 
 def test_it_is_found_and_listed_and_its_options_are_read(echo_environment: dict[str, str]) -> None:

@@ -48,7 +48,7 @@ class Machine:
         """Stage and reason of a refused session."""
         command = [str(self.python), "-m", "tests.providers.cuda_ladder", backend]
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=240
         )
         assert done.returncode == 0, done.stderr
         stage, reason = json.loads(done.stdout)

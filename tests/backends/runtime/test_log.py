@@ -67,7 +67,7 @@ def run(program: str, *, stderr: int = subprocess.PIPE) -> subprocess.CompletedP
     """Runs a program whose last words must be `done`: then its log did not end it."""
     script = f"import fcntl, os\nfrom ortolan_backends.runtime.log import RuntimeLog\n{program}\nprint('done')"
     done = subprocess.run(
-        [sys.executable, "-"], input=script, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, timeout=60
+        [sys.executable, "-"], input=script, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, timeout=240
     )
     assert done.stdout.endswith("done\n"), done
     return done

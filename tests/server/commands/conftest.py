@@ -41,7 +41,7 @@ def script() -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=240,
             env=environment,
         )
 

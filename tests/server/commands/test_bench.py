@@ -165,7 +165,7 @@ def test_ctrl_c_ends_it_and_its_processes_quietly(model: Path) -> None:
         process.send_signal(signal.SIGINT)
         while rest := _read(ours):
             shown += rest
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
     finally:
         process.kill()
         output, _ = process.communicate()

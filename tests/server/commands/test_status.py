@@ -123,7 +123,7 @@ def test_watch_gives_a_line_of_json_for_each_change(watching: subprocess.Popen[s
     canned.changes.put(BROKEN_SUMMARY)
     assert json.loads(watching.stdout.readline())["verdict"] == "BROKEN"
     watching.send_signal(signal.SIGINT)
-    assert watching.wait(20) == 0
+    assert watching.wait(120) == 0
 
 
 @pytest.mark.parametrize("watching", [[]], indirect=True)
@@ -133,4 +133,4 @@ def test_watch_in_a_pipe_gives_a_line_for_each_change(watching: subprocess.Popen
     canned.changes.put(FAILED_SUMMARY)
     assert watching.stdout.readline() == "torn/1 FAILED: the file is cut off\n"
     canned.changes.put(None)
-    assert watching.wait(20) == 0
+    assert watching.wait(120) == 0
