@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-LIMIT_S = 600.0
+LIMIT_S = 900.0  # with the environments that it makes
 
 
 @dataclass(frozen=True)
