@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 const ROOT: &str = "../../protos";
-const PROTOS: [&str; 3] = [
+const PROTOS: [&str; 4] = [
     "ortolan/inference/inference.proto",
     "ortolan/inference/model_config.proto",
     "ortolan/v1/findings.proto",
