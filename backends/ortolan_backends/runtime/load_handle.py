@@ -29,8 +29,8 @@ class LoadHandle:
     def doing(self) -> str:
         """What takes its time now, as a sentence; empty: nothing that is known to."""
         with self._lock:
-            last = self._doing[-1] if self._doing else str
-        return last()
+            last = self._doing[-1] if self._doing else None
+        return last() if last else ""
 
     @contextmanager
     def busy(self, doing: Callable[[], str]) -> Iterator[None]:

@@ -91,7 +91,7 @@ class Dispatch:
             self._run(batch, inline=not batch.holds_slot)
 
     def _run(self, batch: Batch, *, inline: bool) -> None:
-        serving = batch.serving or self.serving
+        serving = batch.serving
         started_s = batch.started_s = time.monotonic()
         try:
             calls = [entry.call for entry in batch.entries]
@@ -118,7 +118,7 @@ class Dispatch:
             decode_s += entry.call.decode_s
             queue_s += started_s - entry.arrived_s
         # Not yet a success: whoever gets the result has to make a response of it.
-        (batch.serving or self.serving).statistics.record_run(
+        batch.serving.statistics.record_run(
             calls=len(ended),
             rows=rows,
             decode_s=decode_s,
@@ -186,7 +186,7 @@ class Dispatch:
             gone += [(entry, self.refusal) for entry in self._schedule.empty()]
         return gone
 
-    def device_failed(self, error: DeviceFailure, serving: Serving | None) -> bool:
+    def device_failed(self, error: DeviceFailure, serving: Serving) -> bool:
         """The session under a run failed. True when another one serves or will: the calls are to wait for it."""
         schedule = self._schedule
         with self._lock:

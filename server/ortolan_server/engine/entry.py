@@ -98,8 +98,8 @@ class Batch:
         self.holds_slot = holds_slot
         self.handle = RunHandle()
         self.rows = 0
-        self.serving: Serving | None = None
-        """What it runs on, once it runs."""
+        self.serving: Serving
+        """What it runs on."""
         self.started_s = math.inf
         self.told = False
         """Was it reported to take long?"""

@@ -55,8 +55,6 @@ class Watchdog:
         with self._lock:
             for batch in list(self._schedule.running):
                 serving = batch.serving
-                if serving is None:
-                    continue
                 ran_s = now_s - batch.started_s
                 # Since it was told, and not since its time was up: on a busy machine this look may be late.
                 if now_s - batch.stopped_s >= _GRACE_S:

@@ -142,10 +142,9 @@ class Failover:
             return Outcome.OVER
         verdict = opened.report.verdict
         keeps = report.verdict.state is VerdictState.KEPT
+        # What keeps the contract does not give way to what breaks it.
         if opened.report.session is None or (keeps and verdict.state is not VerdictState.KEPT):
-            return self._not_yet(
-                report, verdict.sentence
-            )  # what keeps the contract does not give way to what breaks it
+            return self._not_yet(report, verdict.sentence)
         return self._rise(report, opened)
 
     def prepare(self) -> None:
@@ -153,7 +152,7 @@ class Failover:
         report = self._version.report
         if self._wants_standby and report is not None and (below := allowed_below(report.chain, report.rung)):
             prepared = self._prepared = threading.Event()
-            self._start("standby", lambda: self._prepare(report, below), finally_=prepared.set)
+            self._start("standby", lambda: self._prepare(report, below, prepared))
 
     def close(self) -> None:
         self._standby, self._wants_standby = None, False
@@ -212,10 +211,15 @@ class Failover:
         log.info("recovery_postponed", model=version.model, version=version.version, reason=reason)
         return Outcome.NOT_YET
 
-    def _prepare(self, report: ChainReport, below: Sequence[int]) -> None:
+    def _prepare(self, report: ChainReport, below: Sequence[int], prepared: threading.Event) -> None:
+        try:
+            self._keep_aside(report, self._open_on(below))
+        finally:
+            prepared.set()
+
+    def _keep_aside(self, report: ChainReport, opened: OpenModel) -> None:
         version = self._version
         about = {"model": version.model, "version": version.version}
-        opened = self._open_on(below)
         if opened.report.session is None:
             log.warning("standby_refused", reason=opened.report.verdict.sentence, **about)
             return
@@ -234,13 +238,7 @@ class Failover:
         self._version.fail("internal error: the server's log has the details")
         self._lost_rung()
 
-    def _start(
-        self,
-        what: str,
-        work: Callable[[], None],
-        crashed: Callable[[], None] = lambda: None,
-        finally_: Callable[[], None] = lambda: None,
-    ) -> None:
+    def _start(self, what: str, work: Callable[[], None], crashed: Callable[[], None] = lambda: None) -> None:
         version = self._version
         name = f"{what}-{version.model}/{version.version}"
 
@@ -252,8 +250,6 @@ class Failover:
             except Exception:
                 log.exception("failover_crashed", thread=name, model=version.model, version=version.version)
                 crashed()
-            finally:
-                finally_()
 
         threading.Thread(target=guarded, name=name, daemon=True).start()
 
