@@ -76,8 +76,8 @@ def bench(  # noqa: PLR0913 (the options of the command)
     """
     with _ending(FAILURE):
         entry = only_model(model)
-        _ = entry.wanted
-        if not chains:  # else its own chain is not measured
+        _ = entry.wanted  # where no version is on disk that model.toml wants, that is its fault and no flag's
+        if not chains:  # as is its chain, when it is measured
             check_chain(entry.config, Catalog.from_entry_points(), entry.where)
     with _ending(USAGE):
         write_plot = _plotter(plot) if plot else None
