@@ -1,6 +1,7 @@
 """The rooms of the house: imports point one way, and a file is one idea."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def test_server_imports_point_one_way(module: str) -> None:
             other = imported.split(".")[1]
             assert {room, other} <= LEVEL.keys(), f"say in LAYERS where {room} and {other} belong"
             assert other == room or LEVEL[other] < LEVEL[room], f"{module} imports {imported}"
+
+
+def test_the_map_of_the_lifecycle_has_each_of_its_modules() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    _, _, chapter = text.partition("The largest room, `lifecycle/`")
+    rows = [line for line in chapter.partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    modules = [module.split(".")[2] for module in MODULES if module.startswith("ortolan_server.lifecycle.")]
+    assert sorted(named) == sorted(modules)
 
 
 def hand_written() -> list[Path]:
