@@ -2,7 +2,7 @@
 
 ONNX Runtime maps them, and a session on the CPU goes on reading its map: a file that is written over in place then
 changes its answers, and one that is cut short ends the process with SIGBUS. Given the files' bytes it copies what it
-keeps; by 1.32 that takes as much memory as the map did.
+keeps (docs/decisions/0012-weights-in-memory.md).
 """
 
 import mmap
