@@ -70,10 +70,11 @@ _INT32_MAX = 2**31 - 1
 _MIN_PING_INTERVAL_MS = 5_000
 # Cancelled calls end within milliseconds; one that gRPC has lost track of must not keep the process.
 _CLOSE_S = 5.0
-_SETTLE_S = 0.25
 # For clients that balance by health to go elsewhere: gRPC cancels calls that come while a server begins to close, and
 # what is CANCELLED nobody tries again.
 _LEAVE_S = 1.0
+# For calls that gRPC has taken and not given to the pools yet: it does not tell of them.
+_SETTLE_S = 0.25
 
 
 class GrpcServer:
@@ -186,7 +187,7 @@ class GrpcServer:
         self._watch.drain()
         if self._lane is not None:
             self._lane.drain(deadline)
-        else:  # gRPC may have taken calls that it has not given to the pools yet, and does not tell
+        else:
             closed.wait(min(_SETTLE_S, timeout_s))
         for pool in (self._calls, self._streams, self._slow):
             pool.wait_idle(max(0.0, deadline - time.monotonic()))
