@@ -3,10 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
 
-import numpy as np
-import onnx
 import pytest
 from structlog.testing import capture_logs
 
@@ -14,14 +11,13 @@ from ortolan_backends.contract import Probe
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import AttemptOutcome
-from ortolan_server.errors import InferenceFailed, LoadFailed, ModelNotReady, OrtolanError, Overloaded
+from ortolan_server.errors import InferenceFailed, LoadFailed, ModelNotReady, Overloaded
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.recovery import Outcome
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
-from tests.faulty_provider.commands import Commands
 from tests.faulty_provider.faulty import Faulty
 from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import WAIT_S, Heard, add_one, until
@@ -32,7 +28,7 @@ DEGRADE = CPU + '\n[require]\nprovider = "faulty"\notherwise = "degrade"\n'
 SOON = "\n[failover]\nprobe_after_s = 0.05\nprobe_most_s = 0.4\n"
 LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
 
-Serve = Callable[..., ModelManager]
+Serve = Callable[[str], ModelManager]
 
 
 @pytest.fixture
@@ -42,10 +38,10 @@ def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
 
 @pytest.fixture
 def serve(manage: Manage, faulty: Faulty, tmp_path: Path) -> Serve:
-    """`serve(toml)`: a manager of the model `m`, y = x + 1 or another, on the provider and what the text adds."""
+    """`serve(toml)`: a manager of the model `m`, y = x + 1, on the provider and what the text adds."""
 
-    def make(toml: str, proto: onnx.ModelProto | None = None) -> ModelManager:
-        models.save(proto or models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + toml)
+    def make(toml: str) -> ModelManager:
+        models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + toml)
         return manage(tmp_path / "models")
 
     return make
@@ -287,96 +283,6 @@ def test_a_session_that_failed_its_first_run_is_gone_before_the_next_rung_is_ope
     version = serve(toml).find("m", "")
     assert version.report is not None
     assert version.report.attempts[1].log == ("0 sessions are open",)
-
-
-class Reload:
-    """A reload of the model `m` with a device of its own, whose first run hangs until it is told to do otherwise."""
-
-    def __init__(self, manager: ModelManager, faulty: Faulty, folder: Path, toml: str) -> None:
-        self.commands = Commands(folder / "other_commands")
-        self.commands.say("hang")
-        text = faulty.toml.replace(str(faulty.commands.file), str(self.commands.file)) + toml
-        (folder / "models" / "m" / "model.toml").write_text(text)
-        self._errors: SimpleQueue[Exception | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._load, args=(manager,))
-        self._thread.start()
-        self.commands.wait_for("hanging")
-
-    def ends(self, command: str) -> Exception | None:
-        self.commands.say(command)
-        return self._errors.get(timeout=WAIT_S)
-
-    def _load(self, manager: ModelManager) -> None:
-        try:
-            manager.load("m")
-        except OrtolanError as error:
-            self._errors.put(error)
-        else:
-            self._errors.put(None)
-
-
-def test_one_that_fails_while_its_reload_is_refused_does_not_say_that_it_serves(
-    serve: Serve, faulty: Faulty, tmp_path: Path
-) -> None:
-    manager = serve(CPU + LATE)
-    version = manager.find("m", "")
-    reload = Reload(manager, faulty, tmp_path, CPU + LATE)
-    faulty.commands.say("lost")
-    with pytest.raises(ModelNotReady):
-        add_one(version, 1.0)
-    assert reload.ends("lost") is not None
-    assert version.state is State.FAILED
-    assert version.reason.startswith("the device failed while serving")
-    assert kinds(version)[-1] is EventKind.RELOAD_REFUSED
-
-
-def test_what_happens_during_a_reload_is_not_forgotten_by_it(serve: Serve, faulty: Faulty, tmp_path: Path) -> None:
-    manager = serve(BOTH + LATE)
-    version = manager.find("m", "")
-    reload = Reload(manager, faulty, tmp_path, BOTH + LATE)
-    faulty.commands.say("lost")
-    assert add_one(version, 1.0) == 2.0
-    until(lambda: version.history.totals[EventKind.FAILED_OVER])
-    assert reload.ends("ok") is None
-    fresh = manager.find("m", "")
-    assert fresh is not version
-    assert sorted(kinds(fresh)) == ["DEVICE_FAILED", "FAILED_OVER", "LOADED", "LOADED"]
-    assert fresh.history.totals == {EventKind.LOADED: 2, EventKind.DEVICE_FAILED: 1, EventKind.FAILED_OVER: 1}, (
-        "counters only grow"
-    )
-
-
-def test_files_that_have_changed_since_the_load_are_not_taken_for_it(
-    serve: Serve, faulty: Faulty, tmp_path: Path
-) -> None:
-    version = serve(BOTH + LATE).find("m", "")
-    models.save(models.affine(), tmp_path / "models" / "m")
-    faulty.commands.say("lost")
-    with pytest.raises(
-        ModelNotReady, match=r"its files have changed since it was loaded \(model.onnx\): load it again"
-    ):
-        add_one(version, 1.0)
-    assert version.state is State.FAILED
-
-
-def test_external_data_that_has_changed_is_not_taken_for_what_served(
-    serve: Serve, faulty: Faulty, tmp_path: Path
-) -> None:
-    folder = tmp_path / "models" / "m" / "1"
-    folder.mkdir(parents=True)
-    (folder / "one.bin").write_bytes(np.float32(1).tobytes())
-    version = serve(BOTH + LATE, models.with_external_data()).find("m", "")
-    (folder / "one.bin").write_bytes(np.float32(2).tobytes())
-    faulty.commands.say("lost")
-    with pytest.raises(ModelNotReady, match=r"have changed since it was loaded \(one.bin\)"):
-        add_one(version, 1.0)
-
-
-def test_what_lies_beside_a_model_may_change(serve: Serve, faulty: Faulty, tmp_path: Path) -> None:
-    version = serve(BOTH + LATE).find("m", "")
-    (tmp_path / "models" / "m" / "1" / "README.md").write_text("nothing of the model")
-    faulty.commands.say("lost")
-    assert add_one(version, 1.0) == 2.0
 
 
 def test_what_keeps_the_contract_does_not_give_way_to_a_rung_that_breaks_it(serve: Serve) -> None:
