@@ -11,6 +11,8 @@ from ortolan_server.repository.entry import read_model_folder
 
 __all__ = ["children", "job", "run"]
 
+_START_TIME = 22 - 5  # proc(5) counts from 1, and four fields stand before these
+
 
 def job(model: Path, *chains: str, **changed: object) -> BenchJob:
     """`model` is a model's folder; chains as they are typed."""
@@ -25,13 +27,16 @@ def run(wanted: BenchJob, on_progress: Callable[[Progress], None] = lambda _prog
 
 def children() -> list[int]:
     """Process ids of the benches' children of this process that have not ended, the first started first."""
-    return sorted(int(path.name) for path in Path("/proc").glob("[0-9]*") if _is_ours(path))
+    started = {int(path.name): at for path in Path("/proc").glob("[0-9]*") if (at := _started(path)) is not None}
+    return sorted(started, key=started.__getitem__)  # not by their ids: those begin anew at some time
 
 
-def _is_ours(path: Path) -> bool:
+def _started(path: Path) -> int | None:
+    """When, in clock ticks; None: it is none of them, or has ended."""
     try:
-        state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+        state, parent, *more = (path / "stat").read_text().rpartition(")")[2].split()
         command = (path / "cmdline").read_bytes()
     except OSError:  # it has ended meanwhile
-        return False
-    return int(parent) == os.getpid() and state != "Z" and b"ortolan_server.bench.child" in command
+        return None
+    ours = int(parent) == os.getpid() and state != "Z" and b"ortolan_server.bench.child" in command
+    return int(more[_START_TIME]) if ours else None
