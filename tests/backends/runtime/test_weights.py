@@ -91,3 +91,33 @@ def test_weights_of_a_subgraph_open(tmp_path: Path, runtime_log: RuntimeLog) -> 
     session = opened(proto, tmp_path, runtime_log)
     feeds = {"i": np.array([ROWS - 1]), "c": np.array(True)}
     assert [array[0].tolist() for array in session.run(feeds, ["y", "chosen"], RunHandle())] == [[1] * 4] * 2
+
+
+def constant(value: TensorProto) -> onnx.NodeProto:
+    node = helper.make_node("Constant", [], [value.name], name=value.name)
+    attribute = node.attribute.add(name="value", type=onnx.AttributeProto.TENSOR)
+    attribute.t.CopyFrom(value)
+    return node
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside an initializer"])
+def test_a_value_of_a_constant_node_is_taken_too(tmp_path: Path, runtime_log: RuntimeLog, *, alone: bool) -> None:
+    weights = [external(name, f"{name}.bin", tmp_path) for name in ("w", "k")]
+    proto = gathering(*weights)
+    values = list(proto.graph.initializer[0 if alone else 1 :])
+    del proto.graph.initializer[-len(values) :]
+    for value in values:
+        proto.graph.node.insert(0, constant(value))
+    session = opened(proto, tmp_path, runtime_log)
+    for path in tmp_path.glob("*.bin"):
+        os.truncate(path, 0)
+    assert last_row(session) == [2] * 4
+
+
+def test_a_tensor_that_fits_in_no_model_stays_mapped(tmp_path: Path, runtime_log: RuntimeLog) -> None:
+    size_bytes = 2**31 + 16
+    weight = external("w", "w.bin", tmp_path)
+    weight.dims[0] = size_bytes // 16
+    os.truncate(tmp_path / "w.bin", size_bytes)  # with a hole, which takes no room
+    session = opened(gathering(weight), tmp_path, runtime_log)
+    assert last_row(session) == [1] * 4
