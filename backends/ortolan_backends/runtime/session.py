@@ -87,9 +87,9 @@ class Session:
     def __init__(self, session: Any, model: ModelFile) -> None:  # noqa: ANN401 - onnxruntime has no types
         self._session = session
         self.gone = threading.Event()
-        """Set when nobody has it any more, nor runs it; after all that others do at its end, as they came later."""
-        weakref.finalize(self, self.gone.set)
+        """Set when nobody has it any more, nor runs it, and ONNX Runtime has let all of it go."""
         native = session._sess  # noqa: SLF001 - memory infos have no public way before 1.32
+        weakref.finalize(native, self.gone.set)  # of this object or the one around it: before its memory is free
         self.inputs = _tensors(session.get_inputs(), native.input_meminfos, model.unranked)
         self.outputs = _tensors(session.get_outputs(), native.output_meminfos, model.unranked)
         self._bfloat16_inputs = {tensor.name for tensor in self.inputs if tensor.onnx_type == _BFLOAT16}
