@@ -68,6 +68,7 @@ class RuntimeLog:
         self._syncs: dict[bytes, threading.Event] = {}
         self._numbers = count()
         self._terminal = -1
+        self._reading = False
 
     def start(self) -> int:
         """Returns a descriptor of what was standard error before; whoever writes the log writes there."""
@@ -79,6 +80,7 @@ class RuntimeLog:
         os.dup2(writer, 2)
         os.close(writer)
         self._thread = threading.Thread(target=self._read, args=(reader,), name="onnxruntime-log", daemon=True)
+        self._reading = True
         self._thread.start()
         return self._terminal
 
@@ -101,13 +103,17 @@ class RuntimeLog:
                 self._captures = [other for other in self._captures if other is not lines]
 
     def _synchronise(self) -> None:
-        """Waits until everything written so far has been read."""
+        """Waits until everything written so far has been read, or nobody reads any more."""
         mark = _SYNC + str(next(self._numbers)).encode()
-        event = self._syncs[mark] = threading.Event()
+        with self._lock:
+            if not self._reading:
+                return
+            event = self._syncs[mark] = threading.Event()
         with suppress(OSError):  # nobody reads: there is nothing to wait for
             os.write(2, mark + b"\n")
             event.wait(_SYNC_TIMEOUT_S)
-        self._syncs.pop(mark, None)
+        with self._lock:
+            self._syncs.pop(mark, None)
 
     def _read(self, descriptor: int) -> None:
         message = b""  # of several lines, not yet ended
@@ -124,6 +130,15 @@ class RuntimeLog:
         if unfinished:
             message = self._take(message, unfinished)
         self._deliver(message)
+        self._end()
+
+    def _end(self) -> None:
+        """The descriptor is another's now: a mark that is written to it does not come here."""
+        with self._lock:
+            if self._thread is threading.current_thread():
+                self._reading = False
+                for event in self._syncs.values():
+                    event.set()
 
     def _take(self, message: bytes, line: bytes) -> bytes:
         """Adds a line to a message that has not ended; returns what of both has still not ended."""

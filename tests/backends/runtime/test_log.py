@@ -192,3 +192,22 @@ log.stop()
 assert captured == []
 """
     run(program)
+
+
+def test_a_descriptor_that_is_anothers_now_keeps_no_capture_waiting() -> None:
+    program = """
+from ortolan_backends.runtime import log as module
+module._SYNC_TIMEOUT_S = 3600.0
+log = RuntimeLog(lambda line: None)
+with log.capture():
+    pass  # before its start
+terminal = log.start()
+with log.capture():
+    os.dup2(terminal, 2)
+with log.capture():
+    pass
+log.stop()
+with log.capture():
+    pass
+"""
+    run(program)
