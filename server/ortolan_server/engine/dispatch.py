@@ -156,7 +156,7 @@ class Dispatch:
         batch.started_s = batch.stopped_s = math.inf  # its own run is over
         for entry in batch.entries:
             with self._lock:
-                if batch.abandoned or self._schedule.held:
+                if batch.abandoned or self._schedule.held or self.refusal is not None:
                     break
                 alone = self._schedule.take_alone(entry, time.monotonic(), batch)
                 if isinstance(alone, Batch):

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from ortolan_backends.errors import DeviceFailure
+from ortolan_backends.errors import DeviceFailure, OutOfMemory
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array
-from ortolan_server.engine.engine import Engine, Runner, Serving
+from ortolan_server.engine.engine import BatchLimits, Engine, Runner, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import ModelNotReady
+from tests.server.engine.batches import BatchRunner, batch_call
 from tests.server.engine.runners import WAIT_S, FakeRunner, Replies, call
 
 pytestmark = pytest.mark.usefixtures("no_collector")
@@ -71,3 +72,36 @@ def test_at_the_end(made: Made) -> None:
     assert made.submit(1).number() == 10
     made.engine.stop()
     assert made.gone.wait(WAIT_S)
+
+
+class Shaky(BatchRunner):
+    """Takes no two calls at once, and its device fails at the first."""
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
+        if len(feeds["x"]) > 1:
+            raise OutOfMemory("too large")
+        return super().run(feeds, outputs, handle)
+
+
+def test_amid_a_batch_that_is_run_one_by_one() -> None:
+    def refuse(_error: DeviceFailure, _runner: Runner) -> bool:
+        engine.refuse_waiting(ModelNotReady("no rung is left"))
+        return False
+
+    runner = Shaky(bad=[1], error=DeviceFailure)
+    engine = Engine(
+        Serving(runner, Statistics()),
+        queue_limit=64,
+        concurrency=1,
+        batching=BatchLimits(max_rows=8),
+        on_device_failure=refuse,
+    )
+    replies = [Replies() for _ in range(3)]
+    for number, reply in enumerate(replies, start=1):
+        engine.submit(batch_call(number), reply)
+    engine.start()
+    outcomes = [reply.only() for reply in replies]
+    engine.stop()
+    assert [type(outcome) for outcome in outcomes] == [ModelNotReady] * 3
+    assert [str(outcome) for outcome in outcomes[1:]] == ["no rung is left"] * 2
+    assert runner.batches == [[1]]
