@@ -181,6 +181,7 @@ class Failover:
                 version.seat(opened.following(_with_failure(report, reason)), reason)
         if served:
             self._lost_rung()
+        if version.serves:
             self.prepare()
 
     def _rise(self, report: ChainReport, opened: OpenModel) -> Outcome:

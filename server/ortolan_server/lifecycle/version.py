@@ -198,6 +198,8 @@ class ModelVersion:
             self._opening.require_wanted()  # from here on `unload()` finds the engine
             self.history.note(EventKind.LOADED, step=Step(to_rung=report.rung, to_provider=report.provider))
             self.seat(opened)
+            if not self.serves:  # cancelled at this moment
+                self._opening.require_wanted()
         self.failover.prepare()
 
     def seat(self, opened: OpenModel, reason: str = "") -> None:

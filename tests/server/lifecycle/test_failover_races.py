@@ -252,3 +252,11 @@ def test_what_has_come_back_in_part_goes_on(registry: Registry, openings: Openin
     threading.Thread(target=lambda: outcomes.put(made.failover.climb_back())).start()
     openings.next(1).ends(1)
     assert outcomes.get(timeout=WAIT_S) is Outcome.RECOVERED
+
+
+def test_a_version_that_has_failed_has_no_standby_opened(registry: Registry, openings: Openings) -> None:
+    made = Made(registry, openings, rung=1, standby=True)
+    assert made.fails()
+    openings.next(2, 3).ends(0)
+    assert not made.version.serves
+    assert made.failover._prepared.is_set(), "its rungs are the recovery's to try, the one that failed above all"

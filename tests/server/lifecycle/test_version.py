@@ -9,9 +9,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from ortolan_server.chains.contract import VerdictState
+from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import ModelNotReady
+from ortolan_server.lifecycle.history import EventKind, History, Step
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
+from ortolan_server.repository import ModelToml
 from tests import models
 from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import add_one, break_device
@@ -193,3 +196,17 @@ def test_strings_and_scalars_are_warmed_up(manage: Manage, tmp_path: Path) -> No
         [models.value("t", TensorProto.STRING, ["N"]), models.value("y", TensorProto.FLOAT, [])],
     )
     assert load(manage, tmp_path, proto).state is State.READY
+
+
+def test_one_that_is_cancelled_at_its_last_step_has_failed(registry: Registry, tmp_path: Path) -> None:
+    class LastStep(History):
+        """Whose first event is that it is loaded."""
+
+        def note(self, kind: EventKind, reason: str = "", step: Step | None = None) -> None:
+            super().note(kind, reason, step)
+            version.cancel("nobody wants it")
+
+    path = models.save(models.add_one(), tmp_path / "m")
+    version = ModelVersion("m", 1, path, ModelToml(), lambda _version: None, LastStep())
+    version.load(registry, "m/model.toml", tmp_path / "m", 1)
+    assert (version.state, version.reason) == (State.FAILED, "the load was cancelled: nobody wants it")
