@@ -22,7 +22,11 @@ from tests.server.chains import fakes
 from tests.server.lifecycle.calls import WAIT_S
 
 NAMES = ("first", "second", "cpu")
-CRASH = ZeroDivisionError("the third party divides by zero")
+
+
+def crash() -> Exception:
+    """Another each time: the frames of its traceback hold a session."""
+    return ZeroDivisionError("the third party divides by zero")
 
 
 class OnRung:
@@ -206,14 +210,14 @@ def test_a_standby_that_is_ready_too_late_is_not_kept(registry: Registry, openin
 def test_a_standby_that_crashes_leaves_what_serves_alone(registry: Registry, openings: Openings) -> None:
     made = Made(registry, openings, rung=1, standby=True)
     made.failover.prepare()
-    openings.next(2, 3).ends(CRASH)
+    openings.next(2, 3).ends(crash())
     assert made.version.serves
 
 
 def test_a_fall_that_crashes_ends_the_version_until_its_device_works(registry: Registry, openings: Openings) -> None:
     made = Made(registry, openings, rung=1)
     assert made.fails()
-    openings.next(2, 3).ends(CRASH)
+    openings.next(2, 3).ends(crash())
     assert not made.version.serves
     assert made.lost == 1
 
