@@ -291,7 +291,11 @@ class ModelManager:
         version = model.versions.get(number) if model else None
         if model is None or version is None:
             return Outcome.OVER
-        return version.climb_back() if version.serves else self._load_again(model, version)
+        outcome = version.climb_back() if version.serves else self._load_again(model, version)
+        replaced = model.versions.get(number) is not version
+        if outcome is Outcome.OVER and (replaced or version.state in (State.LOADING, State.WARMING)):
+            return Outcome.NOT_YET  # of this one; that which comes in its place may lack the same rung
+        return outcome
 
     def _load_again(self, model: Model, version: ModelVersion) -> Outcome:
         """One that has failed because no rung was left."""

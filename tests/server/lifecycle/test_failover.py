@@ -20,7 +20,7 @@ from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
 from tests.faulty_provider.faulty import Faulty
 from tests.server.conftest import Manage
-from tests.server.lifecycle.calls import WAIT_S, Heard, add_one, until
+from tests.server.lifecycle.calls import WAIT_S, Aside, Heard, add_one, until
 
 CPU = '\n[[chain]]\nprovider = "cpu"\n'
 BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
@@ -299,3 +299,16 @@ def test_a_load_that_is_asked_for_looks_at_the_device_anew(serve: Serve, faulty:
     faulty.commands.say("ok")
     manager.load("m")
     assert provider(manager.find("m", "")) == "faulty"
+
+
+def test_a_reload_amid_a_try_to_climb_back_is_tried_itself(serve: Serve, faulty: Faulty, tmp_path: Path) -> None:
+    faulty.commands.say("absent")
+    manager = serve(BOTH)
+    faulty.commands.say("hang")
+    attempt = Aside(lambda: manager._recover(("m", 1)))
+    faulty.commands.wait_for("hanging")
+    models.save(models.add_one(), tmp_path / "models" / "m", toml='[[chain]]\nprovider = "cpu"\n')
+    manager.load("m", force=True)
+    assert attempt.result() is Outcome.NOT_YET
+    faulty.commands.say("ok")
+    assert manager._recover(("m", 1)) is Outcome.OVER
