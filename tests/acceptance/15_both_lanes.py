@@ -27,7 +27,8 @@ PROPERTIES = (
     *(f"tests/server/{room}" for room in ("codec", "engine", "tensors")),
     *("-m", "hypothesis"),
 )
-TOOLS = ("hypothesis", "ml-dtypes", "pytest", "pytest-timeout")
+TOOLS = ("hypothesis", "ml-dtypes", "pytest", "pytest-timeout", "pytest-xdist")
+WORKERS = ("--numprocesses", "auto", "--maxprocesses", "8", "--dist", "loadfile")  # as `make test` has them
 FLOOR = re.compile(r'"((?:grpcio|protobuf)[a-z-]*)>=([0-9.]+)"')
 PASSED = re.compile(r"(\d+) passed")
 FAST, PUBLIC = "", "--public-lane"
@@ -62,7 +63,7 @@ def run(part: Part) -> int:
     """How many tests passed; 0 when one failed."""
     print(part.name, flush=True)
     done = subprocess.run(
-        [part.python, "-m", "pytest", "--quiet", *part.tests],
+        [part.python, "-m", "pytest", "--quiet", *WORKERS, *part.tests],
         cwd=ROOT,
         env={**os.environ, "ORTOLAN_TEST_SERVE_FLAGS": part.flags},
         check=False,
