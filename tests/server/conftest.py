@@ -11,6 +11,7 @@ from ortolan_server.allocation import Allocation
 from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.repository import Repository
+from tests.faulty_provider.faulty import Faulty
 from tests.server.chains.fakes import catalog
 
 Manage = Callable[..., ModelManager]
@@ -19,8 +20,10 @@ DRAIN_S = 10.0
 
 
 @pytest.fixture
-def registry(runtime_log: RuntimeLog) -> Registry:
-    return Registry(catalog(), runtime_log)
+def registry(request: pytest.FixtureRequest, runtime_log: RuntimeLog) -> Registry:
+    """Of the fakes, or of the provider `faulty` where the test asks for it."""
+    faulty: Faulty | None = request.getfixturevalue("faulty") if "faulty" in request.fixturenames else None
+    return Registry(faulty.catalog() if faulty else catalog(), runtime_log)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.engine import watchdog
 from ortolan_server.lifecycle.manager import ModelManager
@@ -22,11 +21,6 @@ CYCLES = 8
 WAITING = 2
 """Threads of an engine: one for its runs, and one that watches."""
 OPEN_FILES = Path("/proc/self/fd")
-
-
-@pytest.fixture
-def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
-    return Registry(faulty.catalog(), runtime_log)
 
 
 def fails(command: str) -> Callable[[ModelManager, Faulty], None]:

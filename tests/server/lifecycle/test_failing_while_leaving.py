@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ortolan_backends.runtime.log import RuntimeLog
-from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import ModelNotReady
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager
@@ -23,11 +21,6 @@ CPU = '\n[[chain]]\nprovider = "cpu"\n'
 BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
 SOON = "\n[failover]\nprobe_after_s = 0.05\nprobe_most_s = 0.05\n"
 LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
-
-
-@pytest.fixture
-def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
-    return Registry(faulty.catalog(), runtime_log)
 
 
 def provider(version: ModelVersion) -> str:

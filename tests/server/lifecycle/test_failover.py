@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from ortolan_backends.contract import Probe
-from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import AttemptOutcome
 from ortolan_server.errors import InferenceFailed, LoadFailed, ModelNotReady, Overloaded
@@ -29,11 +28,6 @@ SOON = "\n[failover]\nprobe_after_s = 0.05\nprobe_most_s = 0.4\n"
 LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
 
 Serve = Callable[[str], ModelManager]
-
-
-@pytest.fixture
-def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
-    return Registry(faulty.catalog(), runtime_log)
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import numpy as np
 import onnx
 import pytest
 
-from ortolan_backends.runtime.log import RuntimeLog
-from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import ModelNotReady
 from ortolan_server.lifecycle.history import EventKind
 from ortolan_server.lifecycle.manager import ModelManager
@@ -24,11 +22,6 @@ BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
 LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
 
 Serve = Callable[..., ModelManager]
-
-
-@pytest.fixture
-def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
-    return Registry(faulty.catalog(), runtime_log)
 
 
 @pytest.fixture

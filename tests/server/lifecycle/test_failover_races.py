@@ -143,11 +143,6 @@ class Made:
         self.lost += 1
 
 
-@pytest.fixture
-def registry(runtime_log: RuntimeLog) -> Registry:
-    return Registry(fakes.catalog(), runtime_log)
-
-
 def test_what_has_climbed_back_meanwhile_is_not_thrown_down(registry: Registry, openings: Openings) -> None:
     made = Made(registry, openings, rung=2)
     threading.Thread(target=made.failover.climb_back).start()

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
 from structlog.testing import capture_logs
 
 from ortolan.inference import inference_pb2 as pb
-from ortolan_backends.runtime.log import RuntimeLog
-from ortolan_server.chains.registry import Registry
 from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.states import State
 from ortolan_server.services.repository import RepositoryService
@@ -21,11 +18,6 @@ CPU = '\n[[chain]]\nprovider = "cpu"\n'
 BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
 SOON = "\n[failover]\nhang_after_s = 0.05\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
 OPENING = "m/1 rung 1 (faulty) is being opened since 2"
-
-
-@pytest.fixture
-def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
-    return Registry(faulty.catalog(), runtime_log)
 
 
 def index(manager: ModelManager, model: str) -> tuple[str, str]:

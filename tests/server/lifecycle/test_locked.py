@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from ortolan.v1 import findings_pb2 as pb
-from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import ModelNotReady
 from ortolan_server.lifecycle.locked import make_lock
@@ -20,11 +19,6 @@ from tests.server.lifecycle.calls import add_one
 
 LENIENT = '\n[[chain]]\nprovider = "cpu"\n\n[require]\nprovider = ["faulty", "cpu"]\nnode_share = 0.0\n'
 MOVED = "1 node runs further down than assignment.lock says: mul (Mul) faulty → cpu"
-
-
-@pytest.fixture
-def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
-    return Registry(faulty.catalog(), runtime_log)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from ortolan.inference import inference_pb2 as pb
-from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_server.chains.registry import Registry
 from ortolan_server.errors import LoadFailed
 from ortolan_server.lifecycle.manager import ModelManager
@@ -18,11 +17,6 @@ from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import add_one
 
 LENIENT = '\n[[chain]]\nprovider = "cpu"\n\n[require]\nprovider = ["faulty", "cpu"]\nnode_share = 0.0\n'
-
-
-@pytest.fixture
-def registry(faulty: Faulty, runtime_log: RuntimeLog) -> Registry:
-    return Registry(faulty.catalog(), runtime_log)
 
 
 @pytest.fixture
