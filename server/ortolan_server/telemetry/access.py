@@ -52,6 +52,11 @@ class CallRecord:
         """The server has ended the call; the first status counts."""
         self.code = self.code or code
 
+    def left(self) -> None:
+        """The client had left before it was told that all went well."""
+        if self.code == _OK:
+            self.code = _CANCELLED
+
     def end(self, *, left_s: float) -> None:
         """The call is over, `left_s` before its deadline: what the server has not ended, one of the two has."""
         self.duration_s = time.monotonic() - self._started_s

@@ -62,7 +62,8 @@ def _noted(handler: _Handler, record: CallRecord, access: AccessLog) -> _Handler
     """The handler for one call, which leaves its traces in the record."""
 
     def behaviour(request: Any, context: grpc.ServicerContext, *send: Callable[[Any], None]) -> Any:  # noqa: ANN401
-        _follow(record, context, access)
+        requests = request if handler.request_streaming else None
+        _follow(record, context, access, requests)
         if send:
             return inner(request, context, _noted_send(send[0], record))
         try:
@@ -90,18 +91,31 @@ _KINDS: dict[tuple[bool, bool], Callable[[Any], tuple[_Behaviour, Callable[..., 
 }
 
 
-def _follow(record: CallRecord, context: grpc.ServicerContext, access: AccessLog) -> None:
+def _follow(
+    record: CallRecord, context: grpc.ServicerContext, access: AccessLog, requests: Iterator[Any] | None
+) -> None:
     def over() -> None:
         code = context.code()  # type: ignore[attr-defined] # its stubs lack it
         if code is not None:
             # What was set beside an answer goes before it.
             record.code = code.name if isinstance(code, grpc.StatusCode) else str(code)
+        if requests is not None and _client_left(requests):
+            record.left()
         record.end(left_s=context.time_remaining())
         access.put(record)
 
     record.peer = context.peer()
     if not context.add_callback(over):
         over()
+
+
+def _client_left(requests: Iterator[Any]) -> bool:
+    """Of a call that is over. Before, requests end in the same way when the client leaves as when it has no more."""
+    try:
+        next(requests, None)
+    except Exception:  # noqa: BLE001 - gRPC's way to say so
+        return True
+    return False
 
 
 def _noted_send(send: Callable[[Any], None], record: CallRecord) -> Callable[[Any], None]:

@@ -1,5 +1,6 @@
 """The access log: one line a call, with the same fields in both lanes."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,11 +132,31 @@ def test_stream(logged: RunningServer, stub: Stub) -> None:
 
 
 def test_stream_whose_client_leaves(logged: RunningServer, stub: Stub) -> None:
+    logged.wait_for_runs(0)
     call = stub.ModelStreamInfer(iter([adding("1"), endless("2")]), timeout=LIMIT_S)
     next(call)
+    logged.wait_for_runs(1)
     call.cancel()
     found = line(logged, method=f"{SERVICE}/ModelStreamInfer", code="CANCELLED")
-    assert found["response_messages"] == 1
+    assert (found["request_messages"], found["response_messages"]) == (2, 1)
+
+
+def test_streams_whose_clients_leave_while_nothing_runs(logged: RunningServer, stub: Stub) -> None:
+    """Until the call is over, their end looks like that of a client that has no more requests."""
+    sizes = range(10, 60)
+    left = threading.Event()
+
+    def requests(size: int) -> Iterator[pb.ModelInferRequest]:
+        yield adding("1", size)
+        left.wait()
+
+    for size in sizes:
+        call = stub.ModelStreamInfer(requests(size))
+        next(call)
+        call.cancel()
+    left.set()
+    codes = [line(logged, request_messages=1, request_bytes=adding("1", size).ByteSize())["code"] for size in sizes]
+    assert codes == ["CANCELLED"] * len(sizes)
 
 
 @pytest.mark.parametrize(

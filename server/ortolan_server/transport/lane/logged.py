@@ -48,6 +48,11 @@ class LoggedCall(CoreCall):
         self.record.answered(_NAMES[code])
         super().finish(code, details, trailing)
 
+    def _on_closed(self, event: Any) -> bool:  # noqa: ANN401
+        if event.batch_operations[0].cancelled():
+            self.record.left()
+        return super()._on_closed(event)
+
     def end(self) -> None:
         super().end()
         self.record.end(left_s=self.deadline_s - time.monotonic())

@@ -53,8 +53,7 @@ class StreamLane:
     def received(self, call: CoreCall, data: bytes | None) -> None:
         stream: _Stream = call.state
         if data is None:
-            # So it is too when the client left: of that the loop hears next, if it was so.
-            self._pump.put(partial(stream.end, None))
+            stream.end(None)  # when the client left, too: that is heard of next
             return
         self._take(call, data, stream.reserve())
         stream.read_on()
