@@ -132,13 +132,14 @@ class Dispatch:
         self._answered(len(ended))
 
     def _run_failed(self, batch: Batch, error: Exception, *, inline: bool) -> None:
-        if batch.overran and isinstance(error, RunCancelled):
+        was_stopped = isinstance(error, RunCancelled)
+        if was_stopped and batch.overran:
             error = RunFailed(batch.overran)
         if isinstance(error, NotSplittable):
             self._stop_batching(error)
         if isinstance(error, OutOfMemory):
             self._shrink_batches(batch)
-        may_be_one = not (batch.overran or isinstance(error, DeviceFailure | RunCancelled))
+        may_be_one = not (was_stopped or isinstance(error, DeviceFailure))
         if len(batch.entries) > 1 and may_be_one:
             self._run_one_by_one(batch, inline=inline)
             return

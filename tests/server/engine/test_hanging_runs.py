@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
 from ortolan_backends.errors import OutOfMemory, RunHung
+from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine import engine as engine_module
-from ortolan_server.engine.call import InferenceResult
+from ortolan_server.engine.call import Array, InferenceResult
 from ortolan_server.engine.engine import BatchLimits, Serving
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import InferenceFailed, ModelNotReady
@@ -105,6 +106,27 @@ def test_a_run_that_is_only_long_ends_when_it_is_told_to(make_engine: MakeEngine
     assert isinstance(outcome, InferenceFailed)
     assert "`hang_after_s` in [failover]" in str(outcome)
     assert hook.told == []
+
+
+def test_a_batch_that_fails_by_one_call_when_it_was_told_to_stop(make_engine: MakeEngine) -> None:
+    class Late(BatchRunner):
+        """A batch fails once it was told to stop, and not because of that."""
+
+        def run(self, feeds: Mapping[str, Array], outputs: Sequence[str], handle: RunHandle) -> list[Array]:
+            give_up_s = time.monotonic() + WAIT_S
+            while len(feeds["x"]) > 1 and not handle.options.terminate and time.monotonic() < give_up_s:
+                threading.Event().wait(0.001)
+            return super().run(feeds, outputs, handle)
+
+    serving = Serving(Late(bad=[1]), Statistics(), may_run_inline=False, hang_after_s=0.05)
+    engine = make_engine(serving, Hook(comes=False), batching=BatchLimits(max_rows=8))
+    replies = [Replies() for _ in range(3)]
+    for number, reply in enumerate(replies):
+        engine.submit(batch_call(number), reply)
+    engine.start()
+    outcomes = [reply.only() for reply in replies]
+    assert [type(outcome) for outcome in outcomes] == [InferenceResult, InferenceFailed, InferenceResult]
+    assert str(outcomes[1]) == "bad rows in [1]"
 
 
 def test_a_long_run_is_reported_once_where_it_may_be_long(make_engine: MakeEngine) -> None:
