@@ -68,19 +68,21 @@ def test_each_call_gets_its_own_answer_in_order_of_arrival(make_engine: MakeEngi
 
 
 def test_timings_tell_waiting_from_running(make_engine: MakeEngine) -> None:
-    runner = FakeRunner(held=[0])
+    runner = FakeRunner(held=[1])
     statistics = Statistics()
     engine = make_engine(runner, statistics=statistics)
-    engine.start()
     first, second = submit(engine, 0), submit(engine, 1)
-    assert runner.started.get(timeout=WAIT_S) == 0
-    runner.release(0)
+    engine.start()
     first.only()
+    assert runner.started.get(timeout=WAIT_S) == 0
+    assert runner.started.get(timeout=WAIT_S) == 1
+    before = statistics.snapshot().stages
+    runner.release(1)
     second.only()
-    stages = statistics.snapshot().stages
-    assert (stages.queue.count, stages.run.count) == (2, 2)
-    assert stages.run.ns > 0
-    assert stages.queue.ns > 0.9 * stages.run.ns  # the second waited while the first ran
+    after = statistics.snapshot().stages
+    assert (before.queue.count, before.run.count, after.queue.count, after.run.count) == (1, 1, 2, 2)
+    assert before.run.ns > 0
+    assert after.queue.ns - before.queue.ns > before.run.ns  # the second waited while the first ran
 
 
 def test_as_many_run_at_once_as_concurrency_says(make_engine: MakeEngine) -> None:
