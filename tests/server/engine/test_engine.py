@@ -338,7 +338,8 @@ def test_stop_gives_up_on_a_run_that_cannot_be_stopped(
     runner.started.get(timeout=WAIT_S)
     with capture_logs() as logs:
         engine.stop()
-    assert [(line["event"], line["threads"]) for line in logs] == [("engine_stop_timed_out", ["test-0"])]
+    assert [line["event"] for line in logs] == ["engine_stop_timed_out"]
+    assert "test-0" in logs[0]["threads"]  # and the one that watches, where it does not end so soon
     runner.release(1)
     assert replies.number() == 10
 
