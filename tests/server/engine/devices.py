@@ -9,7 +9,7 @@ from ortolan_backends.errors import DeviceFailure
 from ortolan_server.engine.engine import BatchLimits, Engine, Runner, Serving
 from tests.server.engine.runners import WAIT_S, FakeRunner, Replies, call
 
-__all__ = ["Hook", "MakeEngine", "engines", "failing", "submit", "until_all_are_back"]
+__all__ = ["Hook", "MakeEngine", "engines", "failing", "submit", "until_all_are_back", "until_so_many_wait"]
 
 MakeEngine = Callable[..., Engine]
 
@@ -65,6 +65,14 @@ def submit(engine: Engine, *numbers: int) -> list[Replies]:
     for number, reply in zip(numbers, replies, strict=True):
         engine.submit(call(number), reply)
     return replies
+
+
+def until_so_many_wait(engine: Engine, calls: int) -> None:
+    """Those of a failed run wait again a moment after the hook has heard of it."""
+    give_up_s = time.monotonic() + WAIT_S
+    while (waiting := engine.occupancy.waiting_calls) != calls:
+        assert time.monotonic() < give_up_s, f"not {calls} calls wait, but {waiting}"
+        threading.Event().wait(0.001)
 
 
 def until_all_are_back(engine: Engine) -> None:

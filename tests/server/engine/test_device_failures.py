@@ -16,7 +16,15 @@ from ortolan_server.engine.joining import size_bytes
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import DeadlineExpired, ModelNotReady
 from tests.server.engine.batches import BatchRunner, HandPump, answer_of, batch_call
-from tests.server.engine.devices import Hook, MakeEngine, engines, failing, submit, until_all_are_back
+from tests.server.engine.devices import (
+    Hook,
+    MakeEngine,
+    engines,
+    failing,
+    submit,
+    until_all_are_back,
+    until_so_many_wait,
+)
 from tests.server.engine.runners import WAIT_S, FakeRunner, Replies, call
 
 
@@ -33,7 +41,7 @@ def test_calls_wait_for_the_next_session_and_go_in_their_order(make_engine: Make
     engine.start()
     hook.wait()
     replies += submit(engine, 4)
-    assert engine.occupancy.waiting_calls == 4
+    until_so_many_wait(engine, 4)
     engine.serve(Serving(second, Statistics()))
     assert [reply.number() for reply in replies] == [10, 20, 30, 40]
     assert (first.order, second.order) == ([1], [1, 2, 3, 4])
