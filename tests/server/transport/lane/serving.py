@@ -1,6 +1,7 @@
 """Servers whose calls go through the lane, with handlers made for a test."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -60,6 +61,13 @@ class LaneServer:
         self.pump = pump
         self.address = f"127.0.0.1:{port}"
         self.died = died
+
+    def wait_until_idle(self) -> None:
+        """A call is still counted when its handler hears that it is over. Raises AssertionError when one stays."""
+        give_up_s = time.monotonic() + LIMIT_S
+        while self.lane.open_calls:
+            assert time.monotonic() < give_up_s, f"{self.lane.open_calls} calls stay open"
+            time.sleep(0.001)
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def test_second_answer_is_dropped() -> None:
     with lane_server({PATH: twice}) as (server, channel):
         assert method(channel, PATH)(b"") == b"first"
         assert twice.ended_calls.acquire(timeout=LIMIT_S)
-        assert server.lane.open_calls == 0
+        server.wait_until_idle()
 
 
 def test_client_that_leaves_is_noticed() -> None:
@@ -110,7 +110,7 @@ def test_client_that_leaves_is_noticed() -> None:
         call.cancel()
         assert holding.left.wait(LIMIT_S)
         assert holding.ended_calls.acquire(timeout=LIMIT_S)
-        assert server.lane.open_calls == 0
+        server.wait_until_idle()
 
 
 def test_deadline_that_passes_is_noticed() -> None:
