@@ -123,7 +123,7 @@ def test_calls_that_are_over_need_no_garbage_collector() -> None:
     deadline_s = time.monotonic() + LIMIT_S
     while calls_alive() > before and time.monotonic() < deadline_s:
         threading.Event().wait(0.01)  # the loop lets go of its last event after the client has its answer
-    assert calls_alive() == before
+    assert calls_alive() <= before  # one of a test before this one may have gone since
 
 
 FAULT = """
