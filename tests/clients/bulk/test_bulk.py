@@ -162,6 +162,18 @@ def test_answers_without_a_row_for_each_are_refused() -> None:
         list(run(Summing(), 50))
 
 
+class Followed(Future[dict[str, NDArray[Any]]]):
+    """Says when it has somebody to tell of its end: one that ended before is told of then, after others."""
+
+    def __init__(self, followed: threading.Semaphore) -> None:
+        super().__init__()
+        self._followed = followed
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        super().add_done_callback(fn)
+        self._followed.release()
+
+
 class SlowServer:
     """Answers nothing until told: in which order, too."""
 
@@ -174,9 +186,8 @@ class SlowServer:
             assert self._came.acquire(timeout=30)
 
     def submit(self, _first: int, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
-        future: Future[dict[str, NDArray[Any]]] = Future()
+        future = Followed(self._came)
         self.calls.append((inputs, future))
-        self._came.release()
         return future
 
     def answer(self, index: int) -> None:
