@@ -242,13 +242,13 @@ def test_a_row_that_waits_holds_up_a_bounded_number_of_others() -> None:
         future: Future[dict[str, NDArray[Any]]] = Future()
         if not stuck:
             stuck.append(future)
+            threading.Timer(0.3, future.set_result, [{"y": np.array([0])}]).start()
             return future
         future.set_result({"y": inputs["x"]})
         return future
 
     size, window = BatchSize(smallest=1, largest=1), Window(smallest=3, largest=3)
     chunks = iter(BulkRun(Dicts(rows(), ONE), submit, window, size, ordered=True, retry_for_s=60.0))
-    threading.Timer(0.3, lambda: stuck[0].set_result({"y": np.array([0])})).start()
     assert next(chunks).start == 0
     assert taken <= 12
 
