@@ -94,14 +94,34 @@ def test_open_watches_hold_no_threads(server: RunningServer) -> None:
             watch.cancel()
 
 
+# Runs of `countdown` end when all that is open was told of the stop, however fast the machine is.
+HELD_UNTIL_TOLD = """
+import threading
+from ortolan_server.engine import dispatch
+from ortolan_server.transport.watching import WatchAssignments
+told, drain, run_calls = threading.Event(), WatchAssignments.drain, dispatch.run_calls
+def drain_and_tell(self):
+    drain(self)
+    told.set()
+def run_when_told(runner, calls, *how, **more):
+    if "n" in calls[0].feeds:
+        told.wait(60.0)
+    return run_calls(runner, calls, *how, **more)
+WatchAssignments.drain, dispatch.run_calls = drain_and_tell, run_when_told
+"""
+
+
 def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
-    """A run of about a second, an open stream and two watches: the run is answered, the others are told."""
-    with running_server(repository) as server, grpc.insecure_channel(server.address) as channel:
+    """A run, an open stream and two watches: the run is answered, the others are told."""
+    with (
+        running_server(repository, before=HELD_UNTIL_TOLD) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
         stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
         reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
         counting = pb.ModelInferRequest(model_name="countdown")
         counting.inputs.add(name="n", datatype="INT64", shape=[])
-        counting.raw_input_contents.append(np.int64(300_000).tobytes())
+        counting.raw_input_contents.append(np.int64(3).tobytes())
         requests: queue.Queue[pb.ModelInferRequest] = queue.Queue()
         requests.put(adding(1))
         stream = stub.ModelStreamInfer(iter(requests.get, None), timeout=LIMIT_S)
@@ -114,7 +134,7 @@ def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
         status: list[int] = []
         stopper = threading.Thread(target=lambda: status.append(server.stop()))
         stopper.start()
-        assert running.result().raw_output_contents[0] == np.float32(300_000).tobytes()
+        assert running.result().raw_output_contents[0] == np.float32(3).tobytes()
         for open_call in (stream, watch):
             with pytest.raises(grpc.RpcError) as raised:
                 next(open_call)
