@@ -65,9 +65,13 @@ class RunningServer:
 
     def wait_for_runs(self, count: int) -> None:
         """Until so many runs are being made. Raises AssertionError when it does not come to that."""
+        self.wait_for_metric("ortolan_running_runs", count)
+
+    def wait_for_metric(self, name: str, value: float) -> None:
+        """Until that is its value, of all labels together. Raises AssertionError when it does not come to that."""
         give_up_s = time.monotonic() + START_LIMIT_S
-        while (running := self._running_runs()) != count:
-            assert time.monotonic() < give_up_s, f"not {count} runs, but {running}"
+        while (now := self._metric(name)) != value:
+            assert time.monotonic() < give_up_s, f"{name} is not {value}, but {now}"
             time.sleep(0.01)
 
     @property
@@ -82,8 +86,8 @@ class RunningServer:
             reader.join(STOP_LIMIT_S)
         return status
 
-    def _running_runs(self) -> float:
-        url = f"http://{self.http_address}/metrics?name[]=ortolan_running_runs"
+    def _metric(self, name: str) -> float:
+        url = f"http://{self.http_address}/metrics?name[]={name}"
         with urlopen(url, timeout=START_LIMIT_S) as response:
             lines = response.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#"))

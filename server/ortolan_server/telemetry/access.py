@@ -20,6 +20,7 @@ _STOP_S = 2.0
 _OK = "OK"
 _CANCELLED = "CANCELLED"
 _EXPIRED = "DEADLINE_EXCEEDED"
+_UNIMPLEMENTED = "UNIMPLEMENTED"
 
 
 @dataclass(slots=True)
@@ -55,6 +56,11 @@ class CallRecord:
     def left(self) -> None:
         """The client had left before it was told that all went well."""
         if self.code == _OK:
+            self.code = _CANCELLED
+
+    def left_unread(self) -> None:
+        """The same, before it was told that it had sent no message: one that does not come looks like none."""
+        if self.code == _UNIMPLEMENTED:
             self.code = _CANCELLED
 
     def end(self, *, left_s: float) -> None:

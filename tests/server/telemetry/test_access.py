@@ -49,6 +49,17 @@ def test_the_first_status_counts() -> None:
     assert ended("CANCELLED", left_s=0.0) == "DEADLINE_EXCEEDED"
 
 
+def test_who_left_was_told_nothing() -> None:
+    codes = []
+    for code in ("OK", "UNIMPLEMENTED", "NOT_FOUND"):
+        for leave in (CallRecord.left, CallRecord.left_unread):
+            record = CallRecord("/a/B")
+            record.answered(code)
+            leave(record)
+            codes.append(record.code)
+    assert codes == ["CANCELLED", "OK", "UNIMPLEMENTED", "CANCELLED", "NOT_FOUND", "NOT_FOUND"]
+
+
 def test_all_that_was_put_is_written_by_the_end() -> None:
     access = AccessLog()
     with capture_logs() as lines:

@@ -112,6 +112,29 @@ def test_cancelled_call(logged: RunningServer, stub: Stub) -> None:
     assert (found["model"], found["code"], found["response_messages"]) == ("countdown", "CANCELLED", 0)
 
 
+def test_call_whose_client_leaves_before_its_message_comes(logged: RunningServer) -> None:
+    """What is read then looks like what a client sends that has no message."""
+    if logged.wait_for("server_listening")["lane"] != "fast":
+        pytest.skip("grpcio tells nobody of such a call")
+    left = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        left.wait(LIMIT_S)
+        yield from ()
+
+    method = f"{SERVICE}/ModelInfer"
+    with grpc.insecure_channel(logged.address) as channel:
+        start: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(method)
+        logged.wait_for_metric("ortolan_in_flight_requests", 0)
+        call = start.future(nothing())
+        logged.wait_for_metric("ortolan_in_flight_requests", 1)
+        call.cancel()
+        left.set()
+        assert start.future(iter(())).code() is grpc.StatusCode.UNIMPLEMENTED
+    for code in ("CANCELLED", "UNIMPLEMENTED"):
+        assert line(logged, method=method, request_messages=0, code=code)["code"] == code
+
+
 def test_call_that_is_late(logged: RunningServer) -> None:
     headers = headers_frame([*GRPC_HEADERS, ("grpc-timeout", "300m")])
     # This client waits longer than it told the server: others leave at the same moment, and who is first is chance.

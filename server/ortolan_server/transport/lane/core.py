@@ -150,7 +150,7 @@ class CoreCall:
         status = cygrpc.SendStatusFromServerOperation((), _OK, b"", 0)
         if once.pop("close", False):
             close = cygrpc.ReceiveCloseOnServerOperation(0)
-            self._native.start_server_batch((greeting, message, close, status), self._on_finished_and_closed)
+            self._native.start_server_batch((close, greeting, message, status), self._on_finished_and_closed)
         else:
             self._native.start_server_batch((greeting, message, status), self._on_finished)
 
@@ -160,12 +160,12 @@ class CoreCall:
         if not once.pop("status", False):
             return
         operations = []
-        if once.pop("greeting", False):
-            operations.append(cygrpc.SendInitialMetadataOperation((), 0))
         ended = self._on_finished
         if once.pop("close", False):
             operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
             ended = self._on_finished_and_closed
+        if once.pop("greeting", False):
+            operations.append(cygrpc.SendInitialMetadataOperation((), 0))
         operations.append(cygrpc.SendStatusFromServerOperation(trailing, code, details.encode(), 0))
         self._native.start_server_batch(tuple(operations), ended)
 

@@ -53,6 +53,11 @@ class LoggedCall(CoreCall):
             self.record.left()
         return super()._on_closed(event)
 
+    def _on_finished_and_closed(self, event: Any) -> bool:  # noqa: ANN401
+        if event.batch_operations[0].cancelled():
+            self.record.left_unread()
+        return super()._on_finished_and_closed(event)
+
     def end(self) -> None:
         super().end()
         self.record.end(left_s=self.deadline_s - time.monotonic())
