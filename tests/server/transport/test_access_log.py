@@ -234,7 +234,11 @@ def test_refused_by_the_guard(repository: Path, tokens: Path, lane: str) -> None
             assert line(server, method=method) == {"method": method, "code": "UNAUTHENTICATED", **counts(0, 0, 0, 0)}
 
 
-def test_it_is_off_by_default(server: RunningServer) -> None:
-    with grpc.insecure_channel(server.address) as channel:
-        Stub(channel).ServerLive(pb.ServerLiveRequest(), timeout=LIMIT_S)
+def test_it_is_off_by_default(repository: Path) -> None:
+    with running_server(repository / "add_one") as server:
+        with grpc.insecure_channel(server.address) as channel:
+            stub = Stub(channel)
+            stub.ServerLive(pb.ServerLiveRequest(), timeout=LIMIT_S)
+            stub.ModelInfer(adding("x"), timeout=LIMIT_S)
+        assert server.stop() == 0  # and with that the log is whole
     assert not [event for event in server.events if event["event"] == "call_ended"]
