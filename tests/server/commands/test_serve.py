@@ -54,7 +54,7 @@ def test_a_signal_ends_it_while_a_model_loads(number: signal.Signals, tmp_path: 
 
 
 def test_a_signal_ends_the_load_itself_where_that_can_be(tmp_path: Path) -> None:
-    models.save(models.long_to_open(), tmp_path / "m")
+    models.save(models.long_to_open(100_000), tmp_path / "m")  # seconds: the signal comes well before its end
     models.save(models.add_one(), tmp_path / "n")
     with running_server(tmp_path, "--log-level", "debug", wait_for="server_listening") as server:
         server.wait_for("model_changed", model="m", state="LOADING")
