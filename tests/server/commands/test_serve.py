@@ -18,6 +18,7 @@ from ortolan_client import Client, HealthStatus
 from tests import models
 from tests.backends.third_party import ECHO, install
 from tests.distributions import publish
+from tests.faulty_provider.faulty import Faulty
 from tests.serving import running_server
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
@@ -188,14 +189,15 @@ def test_without_http(repository: Path) -> None:
         assert "curl http" not in "".join(server.output)
 
 
-def test_readyz_says_that_it_drains(tmp_path: Path) -> None:
-    models.save(models.countdown(), tmp_path / "countdown")
-    with running_server(tmp_path) as server, Client(server.address) as client:
+def test_readyz_says_that_it_drains(faulty: Faulty, tmp_path: Path) -> None:
+    models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml)
+    with running_server(tmp_path / "models", env=faulty.environment) as server, Client(server.address) as client:
         address = server.http_address
         assert readyz(address) == 200
+        faulty.commands.say("hang")  # so it drains until it is told otherwise
         with ThreadPoolExecutor(1) as aside:
-            call = aside.submit(client.infer, "countdown", {"n": np.int64(600_000)})
-            server.wait_for_runs(1)
+            call = aside.submit(client.infer, "m", {"x": np.ones((1, 2), np.float32)})
+            faulty.commands.wait_for("hanging")
             server.process.terminate()
             server.wait_for("server_draining")
             said = 200
@@ -203,7 +205,8 @@ def test_readyz_says_that_it_drains(tmp_path: Path) -> None:
                 with suppress(OSError):
                     said = readyz(address)
             assert said == 503
-            assert float(call.result()["y"]) == 600_000.0
+            faulty.commands.say("ok")
+            assert call.result()["y"].tolist() == [[2.0, 2.0]]
         assert server.process.wait(SLOW_S) == 0
 
 
