@@ -4,6 +4,7 @@ import os
 import platform
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,15 @@ def steps() -> list[Progress]:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, echo: None, steps: list[Progress]) -> BenchReport:
+def took_s() -> list[float]:
+    """How long `report` took, once it is there."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def report(
+    tmp_path_factory: pytest.TempPathFactory, echo: None, steps: list[Progress], took_s: list[float]
+) -> BenchReport:
     """Of three chains, one of which is killed in its second round."""
     folder = tmp_path_factory.mktemp("repository") / "add_one"
     models.save(models.add_one(), folder)
@@ -49,7 +58,10 @@ def report(tmp_path_factory: pytest.TempPathFactory, echo: None, steps: list[Pro
         if (progress.chain, progress.stage) == ("echo", "round 2 of 2, batch size 8"):
             os.kill(children()[-1], signal.SIGSEGV)
 
-    return run(job(folder, "directml", "cpu", "echo", batch_sizes=(1, 8)), on_progress)
+    began_s = time.monotonic()
+    made = run(job(folder, "directml", "cpu", "echo", batch_sizes=(1, 8)), on_progress)
+    took_s.append(time.monotonic() - began_s)
+    return made
 
 
 def row(report: BenchReport, name: str) -> Row:
@@ -61,7 +73,7 @@ def test_rows_stand_in_the_order_given(report: BenchReport) -> None:
     assert [row.state for row in report.rows] == ["REFUSED", "MEASURED", "CRASHED"]
 
 
-def test_the_reference_has_all_figures(report: BenchReport) -> None:
+def test_the_reference_has_all_figures(report: BenchReport, took_s: list[float]) -> None:
     cpu = row(report, "cpu")
     assert (cpu.serving_provider, cpu.verdict, cpu.hardware, cpu.reason) == ("cpu", "KEPT", "cpu", "")
     assert cpu.threads == Allocation.of_this_machine().cores
@@ -69,7 +81,9 @@ def test_the_reference_has_all_figures(report: BenchReport) -> None:
     assert (cpu.assignment.nodes, cpu.assignment.node_share) == ({"cpu": 1}, 1.0)
     assert cpu.load_s is not None
     assert cpu.first_run_s is not None
-    assert 0 < cpu.first_run_s < cpu.load_s < 10
+    assert cpu.first_run_s > 0
+    assert cpu.load_s > 0
+    assert cpu.first_run_s + cpu.load_s < took_s[0]
     assert cpu.peak_memory_bytes is not None
     assert cpu.load_memory_bytes is not None
     assert cpu.load_memory_bytes < cpu.peak_memory_bytes
@@ -78,7 +92,8 @@ def test_the_reference_has_all_figures(report: BenchReport) -> None:
         assert figures.runs >= 2 * 5
         assert 0 < figures.p50_s <= figures.p99_s
         assert 0 < figures.rows_per_s_low <= figures.rows_per_s <= figures.rows_per_s_high
-        assert figures.rows_per_s_low < figures.batch_size / figures.p50_s * 1.1
+        # No run takes less than nothing, and half of them take the median or more.
+        assert figures.rows_per_s_low <= 2 * figures.batch_size / figures.p50_s
         assert 0 < figures.cpu_s_per_row < 1
     assert cpu.differences == ()
 
