@@ -1,5 +1,6 @@
 """Triton's client and its shared memory helpers, end to end: what is written is read, byte for byte, and how fast."""
 
+import os
 import sys
 import tempfile
 import time
@@ -96,7 +97,7 @@ class Regions:
 
     def __enter__(self) -> Sequence[Any]:
         for name in ("source", "target"):
-            key = f"/ortolan-acceptance-{name}"
+            key = f"/ortolan-acceptance-{os.getpid()}-{name}"
             self._handles.append(shm.create_shared_memory_region(name, key, self._size))
             self._client.register_system_shared_memory(name, key, self._size)
         return self._handles
