@@ -11,7 +11,7 @@ import numpy as np
 from ortolan_client import Client
 from tests import models
 from tests.load import Load
-from tests.serving import RunningServer, running_server
+from tests.serving import STOP_LIMIT_S, RunningServer, running_server
 
 THREADS = 16
 BEFORE = 500
@@ -59,6 +59,8 @@ def happen(load: Load, goes: RunningServer, event: signal.Signals) -> None:
     load.wait_for_answers(BEFORE)
     goes.process.send_signal(event)
     time.sleep(AFTER_S[event])
+    if event == signal.SIGTERM:
+        assert goes.process.wait(STOP_LIMIT_S) == 0, goes.log  # a second SIGTERM would not let it finish
 
 
 if __name__ == "__main__":
