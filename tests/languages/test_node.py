@@ -13,7 +13,8 @@ from tests.serving import running_server
 FOLDER = CLIENTS / "node"
 TOKEN = "of-this-test-alone"  # noqa: S105 - of a server that lives as long as its test
 
-pytestmark = pytest.mark.timeout(300)
+# `npm ci` downloads all dependencies.
+pytestmark = pytest.mark.timeout(900)
 
 Npm = Callable[..., str]
 
