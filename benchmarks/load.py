@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.environments import built, tool
 from benchmarks.processes import pinned
+from benchmarks.timing import FEWEST_ANSWERS
 
 __all__ = [
     "STREAM",
@@ -29,7 +30,6 @@ __all__ = [
 UNARY = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 _GRACE_S = 90.0
-_FEWEST_ANSWERS = 2
 
 
 class LoadFailed(Exception):
@@ -92,7 +92,7 @@ class FlowReport:
         """Why this counts for nothing; None if it counts."""
         if self.failures:
             return "; ".join(f"{count} × {why}" for why, count in self.failures.items())
-        if self.measured < _FEWEST_ANSWERS:
+        if self.measured < FEWEST_ANSWERS:
             return f"{self.measured} answers while it was measured: too slow to be measured"
         return None
 

@@ -19,6 +19,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.timing import FEWEST_ANSWERS, time_until
 from ortolan.inference import inference_pb2 as pb
 from ortolan.inference.inference_pb2_grpc import GRPCInferenceServiceStub
 
@@ -73,14 +74,6 @@ class Caller:
         self.call()
         return bool(np.array_equal(self._output, self._right))
 
-    def run_until(self, until_s: float, latencies_s: list[float]) -> None:
-        started_s = time.perf_counter()
-        while started_s < until_s:
-            self.call()
-            ended_s = time.perf_counter()
-            latencies_s.append(ended_s - started_s)
-            started_s = ended_s
-
 
 def main() -> None:
     options = arguments().parse_args()
@@ -108,7 +101,7 @@ def measure(callers: list[Caller], warm_up_s: float, seconds: float) -> dict[str
     wrong = sum(not caller.is_right() for caller in callers)
     run_all(callers, warm_up_s)
     cpu_s, started_s = time.process_time(), time.perf_counter()
-    latencies_s = run_all(callers, seconds)
+    latencies_s = run_all(callers, seconds, fewest=FEWEST_ANSWERS)
     span_s, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_s
     wrong += sum(not caller.is_right() for caller in callers)
     p50, p90, p99 = (float(value) * 1e6 for value in np.percentile(latencies_s, [50, 90, 99]))
@@ -126,15 +119,18 @@ def measure(callers: list[Caller], warm_up_s: float, seconds: float) -> dict[str
     return {"cpu_s": cpu_s, "wall_s": span_s, "flows": [flow]}
 
 
-def run_all(callers: list[Caller], seconds: float) -> list[float]:
-    """All of them at once. A call that fails ends its caller, and with it the process: nothing is hidden."""
+def run_all(callers: list[Caller], seconds: float, *, fewest: int = 0) -> list[float]:
+    """All of them at once, each at least `fewest` times.
+
+    A call that fails ends its caller, and with it the process: nothing is hidden.
+    """
     until_s = time.perf_counter() + seconds
     latencies_s: list[list[float]] = [[] for _ in callers]
     failures: list[Exception] = []
 
     def run(caller: Caller, latencies_s: list[float]) -> None:
         try:
-            caller.run_until(until_s, latencies_s)
+            latencies_s += time_until(until_s, caller.call, fewest=fewest)
         except Exception as error:  # noqa: BLE001 - raised below
             failures.append(error)
 

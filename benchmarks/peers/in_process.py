@@ -10,7 +10,7 @@ before and after.
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.peers.sessions import open_sessions
+from benchmarks.timing import FEWEST_ANSWERS, time_until
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -38,9 +39,13 @@ def measure(session: onnxruntime.InferenceSession, job: Mapping[str, Any]) -> di
     right = [np.load(file)["y"] for file in job["right"]]
     feeds = cycle(inputs)
     wrong = count_wrong(session, inputs, right)
-    run_until(session, feeds, job["warm_up_s"])
+
+    def run() -> None:
+        session.run(None, next(feeds))
+
+    time_until(time.perf_counter() + job["warm_up_s"], run)
     cpu_s, started_s = time.process_time(), time.perf_counter()
-    latencies_s = run_until(session, feeds, job["seconds"])
+    latencies_s = time_until(started_s + job["seconds"], run, fewest=FEWEST_ANSWERS)
     span_s, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_s
     wrong += count_wrong(session, inputs, right)
     p50, p90, p99 = (float(value) * 1e6 for value in np.percentile(latencies_s, [50, 90, 99]))
@@ -63,18 +68,6 @@ def measure(session: onnxruntime.InferenceSession, job: Mapping[str, Any]) -> di
 def count_wrong(session: onnxruntime.InferenceSession, inputs: Sequence[Feeds], right: Sequence[Array]) -> int:
     pairs = zip(inputs, right, strict=True)
     return sum(not np.allclose(session.run(None, feeds)[0], y, rtol=1e-3, atol=1e-4) for feeds, y in pairs)
-
-
-def run_until(session: onnxruntime.InferenceSession, feeds: Iterator[Feeds], seconds: float) -> list[float]:
-    latencies_s = []
-    until_s = time.perf_counter() + seconds
-    started_s = time.perf_counter()
-    while started_s < until_s:
-        session.run(None, next(feeds))
-        ended_s = time.perf_counter()
-        latencies_s.append(ended_s - started_s)
-        started_s = ended_s
-    return latencies_s
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """Which cases a run has, and what the servers get to serve."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.load import parse_report
 from benchmarks.models import RECIPES, write_copies, write_repository
+from benchmarks.peers.in_process import measure
 from benchmarks.peers.sessions import open_sessions
 from benchmarks.run import with_needed
 from benchmarks.samples import SAMPLES
+from benchmarks.timing import FEWEST_ANSWERS
 from ortolan_server.repository import load_model_toml
 
 
@@ -38,6 +42,18 @@ def test_the_tiny_model_answers_rows_apart(tmp_path: Path) -> None:
     assert y.shape == (64, 12)
     np.testing.assert_allclose(session.run(None, dict(one.inputs))[0][0], y[0], rtol=1e-4)
     assert not np.allclose(y[0], y[1])
+
+
+def test_runs_that_outlast_the_window_are_counted(tmp_path: Path) -> None:
+    write_repository(tmp_path, ["tiny"], threads=1)
+    (session,) = open_sessions(tmp_path, 1).values()
+    (one,) = SAMPLES["tiny-1"]
+    np.savez(tmp_path / "x.npz", allow_pickle=False, **one.inputs)
+    np.savez(tmp_path / "y.npz", y=session.run(None, dict(one.inputs))[0])
+    files = {"inputs": [tmp_path / "x.npz"], "right": [tmp_path / "y.npz"]}
+    found = parse_report(json.dumps(measure(session, {**files, "warm_up_s": 0.0, "seconds": 0.0})))
+    assert found.flows[0].measured == FEWEST_ANSWERS
+    assert found.why_void() is None
 
 
 def test_copies_are_models_of_their_own(tmp_path: Path) -> None:
