@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ortolan_backends.runtime.log import RuntimeLog
 from ortolan_backends.runtime.wheel import installed_wheels
@@ -19,6 +20,10 @@ from tests.faulty_provider.commands import Commands
 from tests.faulty_provider.faulty import Faulty
 
 REQUIRE_TOOLCHAINS = "ORTOLAN_REQUIRE_TOOLCHAINS"
+
+# A busy machine may hold up any example; and the same ones everywhere, so that a failure is one of the change at hand.
+settings.register_profile("anywhere", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("anywhere")
 
 # A run in the background ignores Ctrl-C, and so would the commands that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
