@@ -48,12 +48,17 @@ def first_run(
             except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
                 ended.put(error)
 
-        threading.Thread(target=aside, name="first-run", daemon=True).start()
-        return _wait(ended, run, handle, limit_s)
+        thread = threading.Thread(target=aside, name="first-run", daemon=True)
+        thread.start()
+        return _wait(ended, thread, run, handle, limit_s)
 
 
 def _wait(
-    ended: "SimpleQueue[list[Array] | Exception]", run: RunHandle, handle: LoadHandle, limit_s: float
+    ended: "SimpleQueue[list[Array] | Exception]",
+    thread: threading.Thread,
+    run: RunHandle,
+    handle: LoadHandle,
+    limit_s: float,
 ) -> list[Array]:
     began_s = time.monotonic()
     told_s = math.inf
@@ -69,6 +74,7 @@ def _wait(
                 text = f"a first run has not ended in {now_s - began_s:.1f} s, although it was told to stop"
                 raise RunHung(text) from None
             continue
+        thread.join()  # until it ends it has the session, whose room the next rung may need
         if not isinstance(end, Exception):
             return end
         try:
