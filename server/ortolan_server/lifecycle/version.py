@@ -214,15 +214,15 @@ class ModelVersion:
         name = (report.provider, report.rung)
         self.statistics = self.by_seat.setdefault(name, Statistics())
         serving = serving_on(opened, self.statistics, self.config.failover)
-        if self._engine is None:
-            self._engine = self._start_engine(serving)
-        else:
-            self._engine.serve(serving)
+        before = self._engine
+        self._engine = before or self._start_engine(serving)
         self.report = replace(report, session=None)
         if self.serves or self.state is State.WARMING:
             kept = report.verdict.state is VerdictState.KEPT
             why = reason if kept else "; ".join(filter(None, (reason, report.verdict.sentence)))
             self._become(State.READY if kept else State.DEGRADED, why)
+        if before is not None:
+            before.serve(serving)  # only now: whoever is answered by this session may ask where it is
 
     def doubt(self, reason: str) -> None:
         """The device failed, and another session is awaited: until then calls wait. Under `turn`.

@@ -63,6 +63,17 @@ def test_the_call_that_met_the_failure_is_answered_by_the_next_rung(serve: Serve
     assert loaded.at <= failed.at <= over.at
 
 
+def test_the_rung_is_told_before_it_answers(serve: Serve, faulty: Faulty) -> None:
+    manager = serve(BOTH + LATE)
+    version, answered = manager.find("m", ""), threading.Event()
+    too_soon: list[bool] = []
+    manager.subscribe(lambda _version: too_soon.append(answered.wait(0.2)) if provider(version) == "cpu" else None)
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
+    answered.set()
+    assert too_soon == [False]
+
+
 def test_the_report_says_at_which_rung_it_failed(serve: Serve, faulty: Faulty) -> None:
     version = serve(BOTH + LATE).find("m", "")
     faulty.commands.say("lost")
