@@ -291,10 +291,11 @@ class ModelManager:
         version = model.versions.get(number) if model else None
         if model is None or version is None:
             return Outcome.OVER
+        if version.state in (State.NEW, State.LOADING, State.WARMING):
+            return Outcome.NOT_YET  # once it is loaded it may lack the same rung
         outcome = version.climb_back() if version.serves else self._load_again(model, version)
-        replaced = model.versions.get(number) is not version
-        if outcome is Outcome.OVER and (replaced or version.state in (State.LOADING, State.WARMING)):
-            return Outcome.NOT_YET  # of this one; that which comes in its place may lack the same rung
+        if outcome is Outcome.OVER and model.versions.get(number) is not version:
+            return Outcome.NOT_YET  # that which came in its place may lack it, too
         return outcome
 
     def _load_again(self, model: Model, version: ModelVersion) -> Outcome:

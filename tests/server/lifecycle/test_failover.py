@@ -317,3 +317,12 @@ def test_a_reload_amid_a_try_to_climb_back_is_tried_itself(serve: Serve, faulty:
     assert attempt.result() is Outcome.NOT_YET
     faulty.commands.say("ok")
     assert manager._recover(("m", 1)) is Outcome.OVER
+
+
+def test_one_that_waits_for_its_load_is_tried_later(serve: Serve) -> None:
+    manager = serve(BOTH)
+    manager.unload("m")
+    model = manager.model("m")
+    model.versions[1] = fresh = manager._placer._loader.make(model.entry, 1, None)
+    assert fresh.state is State.NEW
+    assert manager._recover(("m", 1)) is Outcome.NOT_YET
