@@ -152,7 +152,11 @@ class Failover:
         report = self._version.report
         if self._wants_standby and report is not None and (below := allowed_below(report.chain, report.rung)):
             prepared = self._prepared = threading.Event()
-            self._start("standby", lambda: self._prepare(report, below, prepared))
+            try:
+                self._start("standby", lambda: self._prepare(report, below, prepared))
+            except RuntimeError as error:  # the process may have no more threads: what serves is none the worse
+                prepared.set()
+                self._refuse_standby(str(error))
 
     def close(self) -> None:
         self._standby, self._wants_standby = None, False
@@ -220,15 +224,19 @@ class Failover:
 
     def _keep_aside(self, report: ChainReport, opened: OpenModel) -> None:
         version = self._version
-        about = {"model": version.model, "version": version.version}
         if opened.report.session is None:
-            log.warning("standby_refused", reason=opened.report.verdict.sentence, **about)
+            self._refuse_standby(opened.report.verdict.sentence)
             return
         with version.turn:
             if not (version.answers and self._wants_standby and version.report is report):
                 return  # another rung serves now, or none
             self._standby = opened
+        about = {"model": version.model, "version": version.version}
         log.info("standby_ready", provider=opened.report.provider, rung=opened.report.rung, **about)
+
+    def _refuse_standby(self, reason: str) -> None:
+        version = self._version
+        log.warning("standby_refused", reason=reason, model=version.model, version=version.version)
 
     def _log(self, say: Callable[..., object], event: str, step: Step, **more: object) -> None:
         version = self._version

@@ -238,6 +238,22 @@ def test_a_standby_on_a_provider_that_is_lost_too_is_not_taken(registry: Registr
     assert made.version.said[1:] == ["seat 3"]
 
 
+def test_a_standby_that_no_thread_can_be_started_for_is_not_waited_for(
+    registry: Registry, openings: Openings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made = Made(registry, openings, rung=1, standby=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        made.failover.prepare()
+    assert made.version.serves
+    assert made.fails()
+    openings.next(2, 3).ends(0)
+    assert not made.version.serves
+
+
 def test_what_has_come_back_in_part_goes_on(registry: Registry, openings: Openings) -> None:
     made = Made(registry, openings, rung=1)
     assert made.fails()
