@@ -74,13 +74,14 @@ def faulty_packages(toolchain: Callable[[str], str], tmp_path_factory: pytest.Te
 
 
 @pytest.fixture
-def faulty(faulty_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faulty:
+def faulty(faulty_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
     """A provider that fails when it is told to: tests/faulty_provider/commands.py says how."""
     commands = Commands(tmp_path / "faulty_commands")
     monkeypatch.syspath_prepend(faulty_packages)
     monkeypatch.setenv("ORTOLAN_FAULTY_COMMANDS", str(commands.file))
     paths = os.pathsep.join(filter(None, [str(faulty_packages), os.environ.get("PYTHONPATH")]))
-    return Faulty(commands, {**os.environ, "PYTHONPATH": paths})
+    yield Faulty(commands, {**os.environ, "PYTHONPATH": paths})
+    commands.say("ok")  # what hangs still, since a test failed, would hold up every other
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
