@@ -18,6 +18,7 @@ from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
 from tests.faulty_provider.faulty import Faulty
+from tests.server.chains.fakes import sessions_open
 from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import WAIT_S, Aside, Heard, add_one, until
 
@@ -192,7 +193,7 @@ def test_what_only_a_new_process_cures_is_not_tried_again(serve: Serve, faulty: 
     (reason,) = registry.losses.reasons.values()
     assert "CUDA failure 719" in reason
     assert "restart the server" in registry.probe("faulty").mend
-    until(lambda: not manager._recovery._waiting)
+    until(lambda: manager._recovery._thread and not manager._recovery._waiting)
     assert provider(version) == "cpu"
     assert faulty.commands.told().count("opened") == 1
 
@@ -213,7 +214,7 @@ def test_a_run_that_hangs_goes_to_the_next_rung(serve: Serve, faulty: Faulty) ->
 
 def test_a_device_that_hangs_at_its_first_run_holds_up_nobody(serve: Serve, faulty: Faulty, tmp_path: Path) -> None:
     models.save(models.add_one(), tmp_path / "models" / "other")
-    hang = "\n[failover]\nhang_after_s = 0.05\nprobe_after_s = 0.05\nprobe_most_s = 0.05\n"
+    hang = "\n[failover]\nhang_after_s = 0.2\nprobe_after_s = 0.05\nprobe_most_s = 0.05\n"  # ten times that at a load
     manager = serve(CPU + hang)
     faulty.commands.say("hang")
     with pytest.raises(ModelNotReady):
@@ -283,6 +284,7 @@ def test_a_device_that_fails_at_the_first_run_leaves_the_load_to_the_next_rung(s
 def test_a_session_that_failed_its_first_run_is_gone_before_the_next_rung_is_opened(
     serve: Serve, faulty: Faulty
 ) -> None:
+    until(lambda: sessions_open() == 0)  # of other tests
     faulty.commands.say("ep_fail")
     toml = '[[chain]]\nprovider = "counting"\n[require]\nprovider = ["faulty", "counting"]\n[numeric]\ncheck = false\n'
     version = serve(toml).find("m", "")
