@@ -1,5 +1,6 @@
 """A device that fails under a version while its model is loaded again, or its files are not those that were loaded."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,7 @@ def test_external_data_that_has_changed_is_not_taken_for_what_served(
     (folder / "one.bin").write_bytes(np.float32(1).tobytes())
     version = serve(BOTH + LATE, models.with_external_data()).find("m", "")
     (folder / "one.bin").write_bytes(np.float32(2).tobytes())
+    os.utime(folder / "one.bin", (1, 1))  # as large as before, and perhaps in the same tick of the disk's clock
     faulty.commands.say("lost")
     with pytest.raises(ModelNotReady, match=r"have changed since it was loaded \(one.bin\)"):
         add_one(version, 1.0)
