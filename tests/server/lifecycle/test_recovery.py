@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from structlog.testing import capture_logs
 
 from ortolan_server.lifecycle.recovery import Key, Outcome, Recovery
-from tests.server.lifecycle.calls import WAIT_S
+from tests.server.lifecycle.calls import WAIT_S, until
 
 SOON_S = 0.001
 
@@ -30,8 +30,7 @@ class Attempts:
 
 
 def settled(recovery: Recovery) -> None:
-    while recovery._waiting:
-        threading.Event().wait(SOON_S)
+    until(lambda: not recovery._waiting)
 
 
 def test_it_tries_until_the_rung_is_back() -> None:
@@ -78,11 +77,12 @@ def test_those_that_are_due_first_go_first() -> None:
 def test_one_that_comes_back_and_fails_again_is_waited_for_longer() -> None:
     attempts = Attempts(Outcome.RECOVERED)
     recovery = Recovery(attempts)
-    recovery.watch(("m", 1), SOON_S, 60.0)
+    first_s = 0.5  # that which has come back for four times as long is taken to be well
+    recovery.watch(("m", 1), first_s, 60.0)
     attempts.next()
     settled(recovery)
-    recovery.watch(("m", 1), SOON_S, 60.0)
-    assert recovery._backoffs["m", 1].delay_s == 2 * SOON_S
+    recovery.watch(("m", 1), first_s, 60.0)
+    assert recovery._backoffs["m", 1].delay_s == 2 * first_s
     recovery.stop()
 
 
@@ -113,8 +113,7 @@ def test_one_that_fails_before_it_is_known_to_have_come_back_is_waited_for_longe
     recovery = Recovery(attempt)
     recovery.watch(("m", 1), SOON_S, 60.0)
     assert tried.wait(WAIT_S)
-    while recovery._backoffs["m", 1].delay_s != 2 * SOON_S:
-        threading.Event().wait(SOON_S)
+    until(lambda: recovery._backoffs["m", 1].delay_s == 2 * SOON_S)
     recovery.stop()
 
 
