@@ -165,7 +165,7 @@ def test_a_standby_counts_and_a_failed_device_gives_back(
     assert version.state is State.READY
 
 
-HANG = "\n[failover]\nhang_after_s = 0.05\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
+HANG = "\n[failover]\nhang_after_s = 0.3\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
 
 
 def serve_in_a_tight_room(manage: Manage, faulty: Faulty, registry: Registry, folder: Path, toml: str) -> ModelVersion:
