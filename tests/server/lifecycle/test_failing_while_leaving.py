@@ -95,7 +95,8 @@ def test_one_that_loses_its_device_before_it_takes_its_place_is_brought_back(
     fresh.load(manager._registry, "m/model.toml", model.entry.folder, 1, lambda: manager._watch(fresh))
     faulty.commands.say("lost")
     assert add_one(fresh, 1.0) == 2.0
-    until(lambda: manager._recovery._thread and not manager._recovery._waiting)  # nothing is wrong with the one that is there
+    # Nothing is wrong with the one that is there.
+    until(lambda: manager._recovery._thread and not manager._recovery._waiting)
     faulty.commands.say("ok")
     placer.replace(model, 1, fresh)
     until(lambda: provider(fresh) == "faulty")

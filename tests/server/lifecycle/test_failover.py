@@ -1,7 +1,6 @@
 """A provider that fails on command under a version: who answers then, what is told, and how it comes back."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,34 +11,20 @@ from ortolan_server.chains.registry import Registry
 from ortolan_server.chains.report import AttemptOutcome
 from ortolan_server.errors import InferenceFailed, LoadFailed, ModelNotReady, Overloaded
 from ortolan_server.lifecycle.history import EventKind
-from ortolan_server.lifecycle.manager import ModelManager
 from ortolan_server.lifecycle.recovery import Outcome
 from ortolan_server.lifecycle.states import State
 from ortolan_server.lifecycle.version import ModelVersion
 from tests import models
 from tests.faulty_provider.faulty import Faulty
 from tests.server.chains.fakes import sessions_open
-from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import WAIT_S, Aside, Heard, add_one, until
+from tests.server.lifecycle.conftest import Serve
 
 CPU = '\n[[chain]]\nprovider = "cpu"\n'
 BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
 DEGRADE = CPU + '\n[require]\nprovider = "faulty"\notherwise = "degrade"\n'
 SOON = "\n[failover]\nprobe_after_s = 0.05\nprobe_most_s = 0.4\n"
 LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
-
-Serve = Callable[[str], ModelManager]
-
-
-@pytest.fixture
-def serve(manage: Manage, faulty: Faulty, tmp_path: Path) -> Serve:
-    """`serve(toml)`: a manager of the model `m`, y = x + 1, on the provider and what the text adds."""
-
-    def make(toml: str) -> ModelManager:
-        models.save(models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + toml)
-        return manage(tmp_path / "models")
-
-    return make
 
 
 def provider(version: ModelVersion) -> str:

@@ -1,11 +1,9 @@
 """A device that fails under a version while its model is loaded again, or its files are not those that were loaded."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from ortolan_server.errors import ModelNotReady
@@ -15,25 +13,12 @@ from ortolan_server.lifecycle.states import State
 from tests import models
 from tests.faulty_provider.commands import Commands
 from tests.faulty_provider.faulty import Faulty
-from tests.server.conftest import Manage
 from tests.server.lifecycle.calls import Aside, add_one, until
+from tests.server.lifecycle.conftest import Serve
 
 CPU = '\n[[chain]]\nprovider = "cpu"\n'
 BOTH = CPU + '\n[require]\nprovider = ["faulty", "cpu"]\n'
 LATE = "\n[failover]\nprobe_after_s = 3600\nprobe_most_s = 3600\n"
-
-Serve = Callable[..., ModelManager]
-
-
-@pytest.fixture
-def serve(manage: Manage, faulty: Faulty, tmp_path: Path) -> Serve:
-    """`serve(toml)`: a manager of the model `m`, y = x + 1 or another, on the provider and what the text adds."""
-
-    def make(toml: str, proto: onnx.ModelProto | None = None) -> ModelManager:
-        models.save(proto or models.add_one(), tmp_path / "models" / "m", toml=faulty.toml + toml)
-        return manage(tmp_path / "models")
-
-    return make
 
 
 class Reload:
