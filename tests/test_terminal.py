@@ -45,7 +45,7 @@ def test_a_command_that_is_interrupted_sees_what_the_next_one_does(reader: Termi
 
 
 def test_a_command_that_is_interrupted_can_be_at_fault(reader: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.terminal.LIMIT_S", 0.5)
+    monkeypatch.setattr("tests.terminal.LIMIT_S", 3.0)
     assert faults(reader, "$ echo one; sleep 60\none\ntwo\n^C") == {
         "echo one; sleep 60": "shown, and did not come: two"
     }
