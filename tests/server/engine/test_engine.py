@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 from ortolan_backends.errors import DeviceFailure, InvalidInput, RunCancelled
 from ortolan_server.engine.call import InferenceResult
 from ortolan_server.engine.engine import Engine, Runner, Serving
+from ortolan_server.engine.entry import Entry
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import (
     CallCancelled,
@@ -200,13 +202,18 @@ def test_first_cause_stays(make_engine: MakeEngine) -> None:
     runner = FakeRunner(stubborn=[1], errors={1: RunCancelled("terminate flag")})
     engine = make_engine(runner)
     engine.start()
-    replies = Replies()
-    ticket = engine.submit(call(1, within_s=0.05), replies)
-    behind = submit(engine, 2, within_s=0.06)
-    assert isinstance(behind.only(), DeadlineExpired)  # so the deadline in front of it was seen as well
-    ticket.cancel()
+    replies = [Replies(), Replies()]
+    first, second = (engine.submit(call(number), reply) for number, reply in enumerate(replies, start=1))
+    assert isinstance(first, Entry)
+    assert isinstance(second, Entry)
+    assert runner.started.get(timeout=WAIT_S) == 1
+    first.cancel()
+    first.deadline_s = second.deadline_s = time.monotonic()
+    third = submit(engine, 3, within_s=WAIT_S)  # which wakes the thread that looks at deadlines
+    assert isinstance(replies[1].only(), DeadlineExpired)  # so the deadline in front of it was seen as well
     runner.release(1)
-    assert isinstance(replies.only(), DeadlineExpired)
+    assert isinstance(replies[0].only(), CallCancelled)
+    assert third.number() == 30
 
 
 def test_worker_outlives_every_failure(make_engine: MakeEngine) -> None:
