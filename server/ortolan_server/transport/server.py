@@ -73,6 +73,8 @@ _CLOSE_S = 5.0
 # For clients that balance by health to go elsewhere: gRPC cancels calls that come while a server begins to close, and
 # what is CANCELLED nobody tries again.
 _LEAVE_S = 1.0
+# For those who watch assignments to hear why that ends: some read nothing.
+_TELL_S = 1.0
 # For calls that gRPC has taken and not given to the pools yet: it does not tell of them.
 _SETTLE_S = 0.25
 
@@ -101,7 +103,8 @@ class GrpcServer:
         self._streams = CallPool(settings.max_streams, "stream")
         budget = self._budget = ByteBudget(max(limit, settings.max_in_flight_bytes))
         self._stream_infer = StreamInfer(inference, self._streams, budget, limit)
-        self._watch = WatchAssignments(reflection, CallPool(settings.max_streams, "watch"), limit)
+        self._senders = CallPool(settings.max_streams, "watch")
+        self._watch = WatchAssignments(reflection, self._senders, limit)
         looking = CallPool(_REFLECTION_STREAMS, "reflection")
         looking_up = reflection_handlers(_SERVICES, looking, limit)
         self._slow = CallPool(_SLOW_CALLS, "control")
@@ -191,6 +194,7 @@ class GrpcServer:
             closed.wait(min(_SETTLE_S, timeout_s))
         for pool in (self._calls, self._streams, self._slow):
             pool.wait_idle(max(0.0, deadline - time.monotonic()))
+        self._senders.wait_idle(min(_TELL_S, max(0.0, deadline - time.monotonic())))
         self._server.stop(0)  # health watches would stay as long as their clients do
         if not closed.wait(_CLOSE_S):
             log.warning("grpc_close_timed_out", waited_s=_CLOSE_S)

@@ -143,6 +143,30 @@ def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
         assert status == [0]
 
 
+SLOW_TO_TELL = """
+import time
+from ortolan_server.transport.watching import _Watcher
+work = _Watcher._work
+def work_later(self):
+    time.sleep(0.2)
+    work(self)
+_Watcher._work = work_later
+"""
+
+
+def test_who_watches_assignments_hears_why_that_ends(repository: Path) -> None:
+    with (
+        running_server(repository / "add_one", before=SLOW_TO_TELL) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
+        watch = reflection.WatchAssignments(v1.WatchAssignmentsRequest(), timeout=LIMIT_S)
+        assert next(watch).assignment.state == "READY"
+        assert server.stop() == 0
+        with pytest.raises(grpc.RpcError, match="the server is stopping: watch again elsewhere"):
+            next(watch)
+
+
 def test_a_second_sigterm_ends_at_once(repository: Path) -> None:
     with running_server(repository) as server, grpc.insecure_channel(server.address) as channel:
         stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
