@@ -14,6 +14,7 @@ from ortolan_backends.errors import DeviceFailure, InvalidInput, OutOfMemory, Ru
 from ortolan_backends.runtime.session import RunHandle
 from ortolan_server.engine.call import Array, InferenceCall, InferenceResult, Ticket
 from ortolan_server.engine.engine import BatchLimits, Engine, Serving
+from ortolan_server.engine.entry import Entry
 from ortolan_server.engine.runs import Runner
 from ortolan_server.engine.statistics import Statistics
 from ortolan_server.errors import (
@@ -196,18 +197,23 @@ def test_outputs_that_cannot_be_split_end_the_batching(make_engine: MakeEngine) 
 def test_a_caller_that_leaves_a_batch_is_answered_while_the_others_go_on(make_engine: MakeEngine) -> None:
     runner = BatchRunner(held=True)
     engine = make_engine(runner)
-    calls = [batch_call(0), batch_call(1), batch_call(2, within_s=1.0)]
+    calls = [batch_call(0), batch_call(1), batch_call(2)]
     replies = [Replies() for _ in calls]
     tickets = [engine.submit(call, reply) for call, reply in zip(calls, replies, strict=True)]
     engine.start()
     assert runner.started.get(timeout=WAIT_S) == [0, 1, 2]
     tickets[1].cancel()
     assert isinstance(replies[1].only(), CallCancelled)
+    last = tickets[2]
+    assert isinstance(last, Entry)
+    last.deadline_s = time.monotonic()
+    behind = batch_call(3, within_s=WAIT_S)  # which wakes the thread that looks at deadlines
+    replies += submit_all(engine, [behind])
     assert isinstance(replies[2].only(), DeadlineExpired)
     assert replies[0].all == []
     runner.go.set()
-    check(calls[:1], replies[:1])
-    assert [len(reply.all) for reply in replies] == [1, 1, 1]
+    check([calls[0], behind], [replies[0], replies[3]])
+    assert [len(reply.all) for reply in replies] == [1] * 4
 
 
 def test_a_batch_is_stopped_when_all_have_left(make_engine: MakeEngine) -> None:
