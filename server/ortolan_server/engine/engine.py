@@ -125,6 +125,11 @@ class Engine:
         with self._lock:
             return self._dispatch.serving.runner is runner
 
+    def hold(self) -> None:
+        """No run begins until `serve()`."""
+        with self._lock:
+            self._schedule.held = True
+
     def serve(self, serving: Serving) -> None:
         """From the next run on calls are run on this one; those that waited for it may go."""
         with self._lock:

@@ -215,6 +215,8 @@ class ModelVersion:
         self.statistics = self.by_seat.setdefault(name, Statistics())
         serving = serving_on(opened, self.statistics, self.config.failover)
         before = self._engine
+        if before is not None:
+            before.hold()  # whoever is told of this session gets it, and whoever is answered by it has been told
         self._engine = before or self._start_engine(serving)
         self.report = replace(report, session=None)
         if self.serves or self.state is State.WARMING:
@@ -222,7 +224,7 @@ class ModelVersion:
             why = reason if kept else "; ".join(filter(None, (reason, report.verdict.sentence)))
             self._become(State.READY if kept else State.DEGRADED, why)
         if before is not None:
-            before.serve(serving)  # only now: whoever is answered by this session may ask where it is
+            before.serve(serving)
 
     def doubt(self, reason: str) -> None:
         """The device failed, and another session is awaited: until then calls wait. Under `turn`.

@@ -60,6 +60,26 @@ def test_the_rung_is_told_before_it_answers(serve: Serve, faulty: Faulty) -> Non
     assert too_soon == [False]
 
 
+def test_who_is_told_that_a_rung_is_back_is_answered_there(serve: Serve, faulty: Faulty) -> None:
+    manager = serve(BOTH + LATE)
+    version = manager.find("m", "")
+    faulty.commands.say("lost")
+    assert add_one(version, 1.0) == 2.0
+    faulty.commands.say("ok")
+    calls: list[Aside] = []
+
+    def call(_version: ModelVersion) -> None:
+        calls.append(Aside(lambda: add_one(version, 2.0)))
+        threading.Event().wait(0.2)  # time for the rung below to answer
+
+    leave = manager.subscribe(call)
+    assert version.climb_back() is Outcome.RECOVERED
+    leave()
+    assert [each.result() for each in calls] == [3.0]
+    runs = {seat: counts.snapshot().execution_count for seat, counts in version.by_seat.items()}
+    assert runs == {("cpu", 2): 1, ("faulty", 1): 1}
+
+
 def test_the_report_says_at_which_rung_it_failed(serve: Serve, faulty: Faulty) -> None:
     version = serve(BOTH + LATE).find("m", "")
     faulty.commands.say("lost")
