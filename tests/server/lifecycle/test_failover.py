@@ -114,13 +114,15 @@ def test_a_contract_that_allows_no_other_rung_ends_it(serve: Serve, faulty: Faul
 
 
 def test_it_climbs_back_when_the_device_works_again(serve: Serve, faulty: Faulty) -> None:
-    version = serve(DEGRADE + SOON).find("m", "")
+    manager = serve(DEGRADE + SOON)
+    version, heard = manager.find("m", ""), Heard(manager)
     faulty.commands.say("lost")
     assert add_one(version, 1.0) == 2.0
     until(lambda: EventKind.PROBE_FAILED in kinds(version))
     assert (provider(version), add_one(version, 1.0)) == ("cpu", 2.0)
     faulty.commands.say("ok")
-    until(lambda: provider(version) == "faulty")
+    until(lambda: "m/1 READY" in heard.all)
+    assert provider(version) == "faulty"
     assert (version.state, version.reason, add_one(version, 2.0)) == (State.READY, "", 3.0)
     assert kinds(version)[-1] is EventKind.RECOVERED
     assert kinds(version).count(EventKind.PROBE_FAILED) == 1  # told once, with the time of the last
