@@ -66,7 +66,7 @@ def test_what_is_no_library_is_refused(tmp_path: Path) -> None:
             needed_libraries(tmp_path / name)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(data=st.data())
 def test_damaged_libraries_are_refused_or_read(needy: Path, data: st.DataObject) -> None:
     content = bytearray(needy.read_bytes())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import model_validator
 
@@ -95,7 +95,6 @@ def test_sizes(value: object, size_bytes: int) -> None:
     assert parse({"memory_limit": value}) == {"kite_mem_limit": str(size_bytes)}
 
 
-@settings(deadline=None)
 @given(st.integers(0, (1 << 63) - 1))
 def test_sizes_in_bytes_are_exact(size_bytes: int) -> None:
     assert parse({"memory_limit": size_bytes}) == {"kite_mem_limit": str(size_bytes)}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ortolan.inference.inference_pb2 import ModelInferRequest
 from ortolan_server.codec import read_request
 from ortolan_server.codec.heads import Heads
-from tests.server.codec.test_requests import REPEATABLE, check_once
+from tests.server.codec.test_requests import THOROUGH, check_once
 
 
 def request(tensor: bytes, *, model: str = "m", request_id: str = "", shape: tuple[int, ...] = (1, 3)) -> bytes:
@@ -60,7 +60,7 @@ def test_a_field_that_ends_like_a_tensor_is_none() -> None:
         check_once(data)
 
 
-@REPEATABLE
+@THOROUGH
 @given(
     st.lists(
         st.tuples(

@@ -91,7 +91,7 @@ def replied(replies: list[Replies], pump: HandPump) -> None:
         time.sleep(0)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(
     plans=st.lists(PLANNED, max_size=20),
     limits=LIMITS,

@@ -128,7 +128,7 @@ def soon() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     plans=st.lists(PLANNED, max_size=12),
     concurrency=st.integers(1, 3),

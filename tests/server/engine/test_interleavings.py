@@ -63,7 +63,7 @@ def allowed(plan: Planned, number: int, outcome: InferenceResult | OrtolanError)
     return False
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     plans=st.lists(PLANNED, max_size=16),
     queue_limit=st.integers(0, 6),

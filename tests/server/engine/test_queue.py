@@ -130,7 +130,7 @@ LIMITS = st.none() | st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(buckets=st.lists(st.lists(CALLS, min_size=1, max_size=8), max_size=4), limits=LIMITS)
 def test_whatever_waits(buckets: list[list[Waiting]], limits: BatchLimits | None) -> None:
     now_s = 10.0
@@ -153,7 +153,7 @@ def test_whatever_waits(buckets: list[list[Waiting]], limits: BatchLimits | None
         assert later.run or later.expired
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(calls=st.lists(CALLS, max_size=12), limits=LIMITS)
 def test_a_bucket_is_emptied_in_order_of_arrival(calls: list[Waiting], limits: BatchLimits | None) -> None:
     waiting = sorted(calls, key=lambda call: call.arrived_s)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from ortolan_server.tensors import DATATYPES, TensorHeader, decode_contents, dec
 
 Array = NDArray[np.generic]
 
-REPEATABLE = settings(deadline=None, derandomize=True)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
@@ -43,14 +42,12 @@ def same(left: Array, right: Array) -> bool:
     return left.tolist() == right.tolist() if left.dtype == object else left.tobytes() == right.tobytes()
 
 
-@REPEATABLE
 @given(tensors())
 def test_raw_round_trip(tensor: tuple[TensorHeader, Array]) -> None:
     header, array = tensor
     assert same(decode_raw(header, encode_raw(array)), array)
 
 
-@REPEATABLE
 @given(tensors(tuple(name for name, datatype in DATATYPES.items() if datatype.contents_field)))
 def test_typed_round_trip(tensor: tuple[TensorHeader, Array]) -> None:
     header, array = tensor
@@ -62,7 +59,6 @@ def test_typed_round_trip(tensor: tuple[TensorHeader, Array]) -> None:
     assert same(decode_contents(header, contents), array)
 
 
-@REPEATABLE
 @given(st.sampled_from(tuple(DATATYPES)), SHAPES, st.binary(max_size=64))
 def test_any_bytes_decode_or_are_refused(name: str, shape: tuple[int, ...], data: bytes) -> None:
     header = TensorHeader("x", name, shape)

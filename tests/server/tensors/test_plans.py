@@ -96,7 +96,7 @@ def outcome(decode: Callable[[], Array]) -> str | tuple[object, ...]:
     return array.dtype, array.shape, encode_raw(array)
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(max_examples=300)
 @given(raw_inputs(), st.integers(0, 3))
 def test_planned_inputs_are_read_as_any_other(tensor: tuple[TensorHeader, bytes], offset: int) -> None:
     header, data = tensor

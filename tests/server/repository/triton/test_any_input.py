@@ -71,14 +71,14 @@ def messages(message: Descriptor, depth: int) -> Values:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(some.lists(TOKENS).map(" ".join) | some.text(max_size=40))
 def test_any_text(text: str) -> None:
     with suppress(InvalidConfig):
         translate(parse_config(text, "config.pbtxt"), "model")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(messages(pb.ModelConfig.DESCRIPTOR, 4))
 def test_any_configuration(document: dict[str, object]) -> None:
     """Its text and its JSON say the same, and whatever they ask for is translated or refused."""
