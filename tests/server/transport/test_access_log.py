@@ -172,10 +172,10 @@ def test_streams_whose_clients_leave_while_nothing_runs(logged: RunningServer, s
 
     def requests(size: int) -> Iterator[pb.ModelInferRequest]:
         yield adding("1", size)
-        left.wait()
+        left.wait(LIMIT_S)
 
     for size in sizes:
-        call = stub.ModelStreamInfer(requests(size))
+        call = stub.ModelStreamInfer(requests(size), timeout=LIMIT_S)
         next(call)
         call.cancel()
     left.set()

@@ -17,6 +17,8 @@ from ortolan.inference import inference_pb2_grpc
 from ortolan.v1 import provider_reflection_pb2 as v1
 from ortolan.v1 import provider_reflection_pb2_grpc
 from ortolan_client import Client, HealthStatus
+from tests import models
+from tests.faulty_provider.faulty import Faulty
 from tests.serving import RunningServer, running_server
 
 LIMIT_S = 30.0
@@ -94,34 +96,14 @@ def test_open_watches_hold_no_threads(server: RunningServer) -> None:
             watch.cancel()
 
 
-# Runs of `countdown` end when all that is open was told of the stop, however fast the machine is.
-HELD_UNTIL_TOLD = """
-import threading
-from ortolan_server.engine import dispatch
-from ortolan_server.transport.watching import WatchAssignments
-told, drain, run_calls = threading.Event(), WatchAssignments.drain, dispatch.run_calls
-def drain_and_tell(self):
-    drain(self)
-    told.set()
-def run_when_told(runner, calls, *how, **more):
-    if "n" in calls[0].feeds:
-        told.wait(60.0)
-    return run_calls(runner, calls, *how, **more)
-WatchAssignments.drain, dispatch.run_calls = drain_and_tell, run_when_told
-"""
-
-
-def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
-    """A run, an open stream and two watches: the run is answered, the others are told."""
-    with (
-        running_server(repository, before=HELD_UNTIL_TOLD) as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
+def test_sigterm_finishes_what_is_in_flight(faulty: Faulty, tmp_path: Path) -> None:
+    """A run that lasts as long as the test says, an open stream and two watches: these are told while it goes on."""
+    folder = tmp_path / "models"
+    models.save(models.add_one(), folder / "add_one")
+    models.save(models.add_one(), folder / "held", toml=faulty.toml)
+    with running_server(folder, env=faulty.environment) as server, grpc.insecure_channel(server.address) as channel:
         stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
         reflection = provider_reflection_pb2_grpc.ProviderReflectionStub(channel)
-        counting = pb.ModelInferRequest(model_name="countdown")
-        counting.inputs.add(name="n", datatype="INT64", shape=[])
-        counting.raw_input_contents.append(np.int64(3).tobytes())
         requests: queue.Queue[pb.ModelInferRequest] = queue.Queue()
         requests.put(adding(1))
         stream = stub.ModelStreamInfer(iter(requests.get, None), timeout=LIMIT_S)
@@ -129,16 +111,21 @@ def test_sigterm_finishes_what_is_in_flight(repository: Path) -> None:
         watch = reflection.WatchAssignments(v1.WatchAssignmentsRequest(model="add_one"), timeout=LIMIT_S)
         assert next(watch).assignment.state == "READY"
         assert next(watch_health(channel, "")).status == health_pb2.HealthCheckResponse.SERVING
-        running = stub.ModelInfer.future(counting, timeout=LIMIT_S)
-        server.wait_for_runs(1)
+        faulty.commands.say("hang")
+        held = adding(2)
+        held.model_name = "held"
+        running = stub.ModelInfer.future(held, timeout=LIMIT_S)
+        faulty.commands.wait_for("hanging")
         status: list[int] = []
         stopper = threading.Thread(target=lambda: status.append(server.stop()))
         stopper.start()
-        assert running.result().raw_output_contents[0] == np.float32(3).tobytes()
         for open_call in (stream, watch):
             with pytest.raises(grpc.RpcError) as raised:
                 next(open_call)
             assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert not running.done()
+        faulty.commands.say("ok")
+        assert running.result().raw_output_contents[0] == np.full(2, 3, np.float32).tobytes()
         stopper.join(LIMIT_S)
         assert status == [0]
 
